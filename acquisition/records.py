@@ -1,0 +1,256 @@
+"""The records that travel between the stages: frozen, columns, units in the names.
+
+One record describes one frame (or one event, request, skip). Arrays are read-only
+and say their axes; y stands before x; ids count from 1; angles are in radians.
+Every record carries two times: ``time_s``, experiment time from the clock of the run,
+and monotonic nanoseconds (``*_ns``), which serve latency only.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, is_dataclass
+from enum import IntEnum
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Modality = Literal["slim", "phase_contrast", "brightfield"]
+"""How the frame was made: four phase steps, or one shot of the named contrast."""
+
+EventKind = Literal["death", "contact"]
+"""What the rules can report about tracked cells."""
+
+PHASE_RAD_PER_COUNT = 2e-4
+"""Phase travels as uint16: 0.2 mrad a count ..."""
+PHASE_ZERO_COUNT = 16384
+"""... with zero at this count, so -3.28 to +9.83 rad are covered."""
+
+
+class CellState(IntEnum):
+    """Class codes, the same in every map, column and file."""
+
+    BACKGROUND = 0
+    LIVE = 1
+    DEAD = 2
+
+
+@dataclass(frozen=True, slots=True)
+class FrameInfo:
+    """Everything about a frame but its pixels."""
+
+    sequence: int  # from 1, without gaps in the acquisition
+    time_s: float  # experiment time at the end of the last exposure
+    modality: Modality
+    pixel_size_um: float
+    exposure_ms: float  # of one step
+    saturation_dn: int  # counts at and above this are saturated
+    position: str  # name of the stage position; tracks belong to one position
+    stage_yx_um: tuple[float, float]  # read back; the centre of the frame
+    focus_um: float
+    cause: str  # "protocol", or "request:ID" for an extra frame
+    dose_gy: float  # absorbed by the specimen so far
+    beam_open: bool
+    exposure_start_ns: int
+    exposure_end_ns: int  # t0 of every latency
+    read_ns: int  # pixels in memory
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame as the camera gave it: four phase steps or one shot."""
+
+    info: FrameInfo
+    pixels: NDArray[np.uint16]  # (step, y, x)
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A frame, or a stage of it, that was left out, and why. Never silent."""
+
+    sequence: int
+    time_s: float
+    stage: str  # "camera", "transport", "inference", "tracking", "recorder"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The cells of one frame, one row a cell, in the order of their labels."""
+
+    label: NDArray[np.int32]  # (cell,) value in the label map, from 1
+    centre_um: NDArray[np.float64]  # (cell, yx) stage coordinates
+    area_um2: NDArray[np.float32]  # (cell,)
+    axes_um: NDArray[np.float32]  # (cell, major minor) of the ellipse of equal moments
+    angle_rad: NDArray[np.float32]  # (cell,) of the major axis from +x towards +y
+    mean_phase_rad: NDArray[np.float32]  # (cell,)
+    dry_mass_pg: NDArray[np.float32]  # (cell,) haloed: too low, see inference/README.md
+    dead_probability: NDArray[np.float32]  # (cell,) of this frame alone
+    state: NDArray[np.uint8]  # (cell,) CellState of this frame alone
+    unsure: NDArray[np.bool_]  # (cell,) probability inside the unsure band
+    touches_edge: NDArray[np.bool_]  # (cell,) cut by the border of the frame
+    box_px: NDArray[np.int32]  # (cell, y0 x0 y1 x1) half open
+    touching: NDArray[np.int32]  # (pair, 2) labels whose masks lie <= 2 px apart
+
+
+@dataclass(frozen=True, slots=True)
+class Segmented:
+    """A frame after phase retrieval, network and instances."""
+
+    info: FrameInfo
+    phase: NDArray[np.uint16]  # (y, x) coded phase (slim) or the pixels as they came
+    labels: NDArray[np.uint16]  # (y, x) instance map, 0 background
+    cells: Cells
+    model: str  # name and short hash of the weights
+    engine: str  # what served this frame, for example "openvino-bf16"
+    received_ns: int
+    phase_ns: int
+    network_ns: int
+    cells_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tracks:
+    """The tracks that are alive after a frame, one row a track, ordered by id."""
+
+    track_id: NDArray[np.int64]  # (track,) from 1, never reused
+    label: NDArray[np.int32]  # (track,) label in this frame, 0 while coasting
+    centre_um: NDArray[np.float64]  # (track, yx) stage coordinates
+    velocity_um_per_s: NDArray[np.float64]  # (track, yx)
+    radius_um: NDArray[np.float32]  # (track,) of the disc of equal area
+    age_frames: NDArray[np.int32]  # (track,) frames in which it was seen
+    missed_frames: NDArray[np.int32]  # (track,) since it was last seen
+    dead_probability: NDArray[np.float32]  # (track,) filtered over frames
+    state: NDArray[np.uint8]  # (track,) CellState, dead is absorbing
+    unsure: NDArray[np.bool_]  # (track,)
+    parent: NDArray[np.int64]  # (track,) 0 where unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Where every track is expected to be."""
+
+    track_id: NDArray[np.int64]  # (track,)
+    horizon_s: NDArray[np.float64]  # (horizon,) experiment seconds ahead
+    centre_um: NDArray[np.float64]  # (track, horizon, yx)
+    sigma_um: NDArray[np.float64]  # (track, horizon) one standard deviation an axis
+    model: str  # "stay" or "constant velocity"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to one cell or to a pair."""
+
+    event_id: int
+    kind: EventKind
+    time_s: float
+    sequence: int
+    position: str
+    tracks: tuple[int, ...]
+    centre_yx_um: tuple[float, float]
+    probability: float
+    threshold: float
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A wish for extra frames, sent back to the scheduler."""
+
+    request_id: int
+    event_id: int
+    kind: str  # "burst"
+    cause: str  # in words, for the log and the screen
+    position: str  # where the event was seen
+    centre_yx_um: tuple[float, float] | None  # move there; None stays at the position
+    frames: int
+    interval_s: float  # experiment seconds between the extra frames
+    created_s: float
+    valid_until_s: float  # not acquired by then: expired, and counted
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What became of a request: accepted, refused (why), done or expired."""
+
+    request_id: int
+    time_s: float
+    outcome: Literal["accepted", "refused", "done", "expired"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Analysed:
+    """All that one frame led to."""
+
+    segmented: Segmented
+    tracks: Tracks
+    forecast: Forecast
+    events: tuple[Event, ...]
+    requests: tuple[Request, ...]
+    tracks_ns: int
+    forecast_ns: int
+    decision_ns: int  # requests handed over
+
+
+@dataclass(frozen=True, slots=True)
+class StreamCount:
+    """The exact account of one subscriber: made == delivered + replaced + in_flight."""
+
+    subscriber: str
+    made: int
+    delivered: int
+    replaced: int
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a process says about itself, every half second and at its end."""
+
+    process: str
+    state: str  # idle, armed, running, holding, stopping, ended, faulted
+    time_s: float
+    sent_ns: int
+    cpu_s: float  # processor time used so far
+    queued: int  # records waiting
+    skipped: int
+    message: str  # last thing worth a human's eye, may be empty
+    streams: tuple[StreamCount, ...]
+    facts: tuple[tuple[str, float], ...]  # further figures by name
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A process has its sockets and models and can begin."""
+
+    process: str
+    addresses: tuple[tuple[str, str], ...]  # what -> where others connect
+    facts: tuple[tuple[str, float], ...]  # figures others need, by name
+    notes: tuple[str, ...]  # what a person should know, in words
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What the supervisor tells a process."""
+
+    name: Literal["prepare", "run", "ping", "hold", "resume", "stop"]
+    addresses: tuple[tuple[str, str], ...] = ()
+    facts: tuple[tuple[str, float], ...] = ()
+
+
+def read_only(record: Any) -> Any:
+    """Make every array of a record read-only, in place, and give the record back."""
+    for array in _arrays(record):
+        array.setflags(write=False)
+    return record
+
+
+def _arrays(value: Any) -> Iterable[NDArray[Any]]:
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _arrays(item)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _arrays(getattr(value, field.name))

@@ -1,0 +1,251 @@
+"""One TOML file describes one experiment; this is its schema.
+
+Every section is a frozen record with limits in the types. An unknown key is an error.
+Each stage of the product receives only its own section.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import useq
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+Positive = Annotated[float, Field(gt=0)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A frozen part of the experiment file; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Run(Section):
+    """The run as a whole."""
+
+    name: str = Field("vigil", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    directory: str = "runs"
+    """Folder that receives one new run directory per run."""
+    duration_s: Positive | None = None
+    """Wall seconds after which the run ends; absent: when the time-lapse ends."""
+    clock: Literal["real", "scaled", "stepped"] = "real"
+    speed: float = Field(1.0, gt=0, le=100_000)
+    """Experiment seconds per wall second, for the scaled clock."""
+    seed: int = Field(1, ge=0, le=2**31 - 1)
+    """Seed of everything random in a simulated run."""
+
+
+class Microscope(Section):
+    """Which stand, and which of its devices plays which part."""
+
+    kind: Literal["simulated", "sequence", "micromanager"]
+    modality: Literal["slim", "phase_contrast", "brightfield"]
+    pixel_size_um: Positive | None = None
+    """Micrometres per pixel in the image; absent: asked from the stand."""
+    exposure_ms: Annotated[float, Field(gt=0, le=60_000)] = 10.0
+    saturation_dn: int = Field(65_535, ge=1, le=65_535)
+    """Counts at and above this value are saturated."""
+    config_file: str | None = None
+    """Micro-Manager configuration (.cfg); "demo" names the one that ships with it."""
+    modulator: str | None = None
+    """Label of the device that steps the phase (four states), for slim."""
+    camera_settings: dict[str, dict[str, str]] = {}
+    """Further device properties set at the start: device -> property -> value."""
+    stage_tolerance_um: Positive = 1.0
+    """Largest accepted difference between a commanded and a read-back position."""
+
+    @model_validator(mode="after")
+    def _needs_config(self) -> "Microscope":
+        if self.kind == "micromanager" and self.config_file is None:
+            raise ValueError('kind "micromanager" needs config_file')
+        return self
+
+
+class Simulated(Section):
+    """The embedded simulated microscope."""
+
+    world: str = "demo"
+    """Name of a shipped world, or the path of a world file."""
+    size_px: int = Field(1024, ge=128, le=4096, multiple_of=32)
+    """Edge of the square camera frame."""
+    source: Literal["live", "bank"] = "live"
+    """"bank" plays a few cycles rendered beforehand, to measure the loop without it."""
+    truth: bool = True
+    """Write the exact truth beside the run."""
+
+
+class Sequence(Section):
+    """A recorded image sequence that is played through the loop."""
+
+    images: str | None = None
+    """TIFF stack, OME-TIFF, or a folder of images."""
+    interval_s: Positive | None = None
+    """Seconds between the images; absent: taken from the file."""
+    repeat: bool = False
+    """Start again at the end instead of ending the run."""
+
+
+class Stand(Section):
+    """Optical constants of the phase module."""
+
+    wavelength_um: float = Field(0.59, ge=0.3, le=1.1)
+    ring_amplitude: float = Field(0.6, ge=0.05, le=1.0)
+    """Amplitude transmission of the ring for the direct light; calibrated."""
+    step_sign: Literal[-1, 1] = 1
+    """+1: I1 - I3 is positive in cells; -1: the opposite step direction."""
+    refraction_increment_um3_per_pg: float = Field(0.2, ge=0.1, le=0.3)
+
+
+class Inference(Section):
+    """Network, engine and instances."""
+
+    model: str = "slim"
+    """Name of shipped weights, or the path of a folder with weights and card."""
+    engine: Literal["auto", "openvino", "torch", "classical"] = "auto"
+    precision: Literal["auto", "f32", "bf16"] = "auto"
+    threads: int = Field(0, ge=0, le=256)
+    """Threads of the engine; 0: all cores but one, at least one."""
+    min_area_um2: Positive = 25.0
+    """Smaller objects are debris."""
+    separation_um: Positive = 1.2
+    """Smoothing of the separation map before its maxima are sought."""
+    separation_height: float = Field(0.15, gt=0, lt=1)
+    """A second maximum must rise this much above the saddle to part a cell."""
+    unsure_band: tuple[Probability, Probability] = (0.35, 0.65)
+    """Dead probabilities in this band are marked unsure."""
+
+
+class Tracking(Section):
+    """Online linking and the first forecasts."""
+
+    max_speed_um_per_min: Positive = 3.0
+    """Fastest believable cell; sets the gate together with the interval."""
+    localisation_um: Positive = 1.0
+    """Standard deviation of a measured centre."""
+    memory_frames: int = Field(5, ge=0, le=1000)
+    """Frames during which an unseen cell keeps its name."""
+    confirm_frames: int = Field(2, ge=1, le=100)
+    """Frames after which a new cell is believed."""
+    size_weight: float = Field(1.0, ge=0, le=100)
+    """Weight of the logarithm of the area ratio in the cost."""
+    forecast: Literal["stay", "constant velocity"] = "stay"
+    forecast_horizons_s: tuple[Positive, ...] = (60.0, 300.0)
+
+
+class DeathRule(Section):
+    """Two-state filter per track: live, then dead for good."""
+
+    hazard_per_h: float = Field(0.01, gt=0, le=10)
+    """Prior rate of dying."""
+    probability: float = Field(0.95, gt=0.5, lt=1)
+    """The filter must exceed this ..."""
+    frames: int = Field(2, ge=1, le=100)
+    """... on this many consecutive frames."""
+    settle_frames: int = Field(5, ge=1, le=1000)
+    """A track that is dead within its first frames was dead before: no event."""
+
+
+class ContactRule(Section):
+    """Two masks that touch after they were apart."""
+
+    on_frames: int = Field(2, ge=1, le=100)
+    """Touching frames in a row that make a contact."""
+    apart_frames: int = Field(5, ge=1, le=1000)
+    """Free frames in a row that must lie before it, and that end it."""
+
+
+class Events(Section):
+    """Rules that turn tracks into events."""
+
+    death: DeathRule = DeathRule()
+    contact: ContactRule = ContactRule()
+
+
+class Trigger(Section):
+    """A rule that turns events into requests for extra frames."""
+
+    event: Literal["death", "contact"]
+    kind: Literal["burst"] = "burst"
+    frames: int = Field(3, ge=1, le=1000)
+    interval_s: float = Field(0.0, ge=0)
+    """Experiment seconds between the extra frames; 0: as fast as the stand can."""
+    recentre: bool = False
+    """Move the event to the middle of the field, and return afterwards."""
+    valid_for_s: Positive = 60.0
+    """Experiment seconds after which the request has expired."""
+    max_per_min: Positive = 6.0
+    """Requests of this rule per wall minute; more are refused, and counted."""
+
+
+class Log(Section):
+    """What is kept on disk."""
+
+    frames: Literal["all", "every", "events", "none"] = "all"
+    """Which camera frames are kept; tables and masks are always kept."""
+    every: int = Field(1, ge=1)
+    """Keep each n-th frame when frames = "every"."""
+    phase: bool = False
+    """Keep the coded phase too (it can be computed again from the frames)."""
+    labels: bool = True
+    segment_minutes: Positive = 10.0
+    segment_gb: Positive = 8.0
+    queue_mb: float = Field(512, ge=16)
+    """Frames waiting for the disk; at 75 % a warning, when full the scheduler holds."""
+    min_free_gb: float = Field(1.0, ge=0)
+    """The run stops cleanly when less disk is left."""
+
+
+class Display(Section):
+    """The window."""
+
+    rate_hz: float = Field(30.0, gt=0, le=120)
+    tail_frames: int = Field(30, ge=0, le=1000)
+    levels: tuple[float, float] | None = None
+    """Black and white level: radian for slim, counts otherwise; absent: automatic."""
+
+
+class Budget(Section):
+    """Time from the end of the exposure to the decision."""
+
+    latency_ms: Positive = 100.0
+
+
+def _strict_timelapse(value: Any) -> Any:
+    """Refuse keys that useq would ignore without a word."""
+    if isinstance(value, dict):
+        unknown = sorted(set(value) - set(useq.MDASequence.model_fields))
+        if unknown:
+            raise ValueError(f"unknown key {', '.join(unknown)}")
+    return value
+
+
+class Experiment(Section):
+    """A whole experiment."""
+
+    run: Run = Run()
+    microscope: Microscope
+    simulated: Simulated | None = None
+    sequence: Sequence | None = None
+    stand: Stand = Stand()
+    timelapse: Annotated[useq.MDASequence, BeforeValidator(_strict_timelapse)]
+    inference: Inference = Inference()
+    tracking: Tracking = Tracking()
+    events: Events = Events()
+    triggers: tuple[Trigger, ...] = ()
+    log: Log = Log()
+    display: Display = Display()
+    budget: Budget = Budget()
+
+    @model_validator(mode="after")
+    def _kind_has_its_section(self) -> "Experiment":
+        wanted = {"simulated": self.simulated, "sequence": self.sequence}
+        kind = self.microscope.kind
+        if kind in wanted and wanted[kind] is None:
+            raise ValueError(f'microscope.kind "{kind}" needs a section [{kind}]')
+        if self.run.clock != "real" and kind == "micromanager":
+            raise ValueError('run.clock must be "real" on a real microscope')
+        return self
+
+
+SHIPPED = Path(__file__).parent
+"""Folder of the shipped presets and worlds."""

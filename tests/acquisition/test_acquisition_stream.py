@@ -1,0 +1,140 @@
+"""Streams over real sockets: exact accounts, newest wins, nothing lost."""
+
+import time
+
+import numpy as np
+import pytest
+import zmq
+
+from acquisition.errors import BadConfig
+from acquisition.records import Command, Frame, Skip
+from acquisition.stream import Inbox, Outbox, Publisher, Subscriber
+from tests.samples import make_info
+
+
+def make_frame(sequence: int) -> Frame:
+    """Give a small frame with its own number in the pixels."""
+    return Frame(make_info(sequence), np.full((4, 16, 16), sequence, np.uint16))
+
+
+def test_the_newest_frame_wins_and_the_account_is_exact() -> None:
+    """A slow subscriber gets the newest frame; made = delivered + replaced + rest."""
+    publisher = Publisher()
+    subscriber = Subscriber(publisher.address, "analysis", "newest")
+    assert publisher.wait_for(["analysis"], 2.0) == []
+
+    for sequence in range(1, 11):
+        publisher.publish(make_frame(sequence))
+    subscriber.ready()
+    first = subscriber.receive(2000)
+    subscriber.ready()
+    publisher.wait_idle("analysis", 2.0)
+    (count,) = publisher.counts()
+    subscriber.close()
+    publisher.close()
+
+    assert first.info.sequence == 10
+    assert (count.made, count.delivered, count.replaced) == (10, 1, 9)
+    assert count.made == count.delivered + count.replaced + count.in_flight
+
+
+def test_the_recorder_gets_every_frame_in_order() -> None:
+    """The lossless queue replaces nothing, however slow its reader."""
+    publisher = Publisher()
+    subscriber = Subscriber(publisher.address, "recorder", "all")
+    publisher.wait_for(["recorder"], 2.0)
+
+    for sequence in range(1, 21):
+        publisher.publish(make_frame(sequence))
+    got = []
+    for _ in range(20):
+        subscriber.ready()
+        got.append(subscriber.receive(2000).info.sequence)
+    subscriber.ready()
+    idle = publisher.wait_idle("recorder", 2.0)
+    subscriber.close()
+    publisher.close()
+
+    assert got == list(range(1, 21))
+    assert idle
+
+
+def test_a_restarted_recorder_gets_its_frame_again() -> None:
+    """What the dead recorder did not acknowledge is sent to the new one."""
+    publisher = Publisher()
+    first = Subscriber(publisher.address, "recorder", "all")
+    publisher.wait_for(["recorder"], 2.0)
+    publisher.publish(make_frame(1))
+    first.ready()
+    assert first.receive(2000).info.sequence == 1
+    first.close()
+
+    second = Subscriber(publisher.address, "recorder", "all")
+    second.ready()
+    again = second.receive(2000)
+    second.close()
+    publisher.close()
+
+    assert again.info.sequence == 1
+
+
+def test_light_records_need_no_credit() -> None:
+    """A skip arrives although no frame was asked for."""
+    publisher = Publisher()
+    subscriber = Subscriber(publisher.address, "display", "notes")
+    publisher.wait_for(["display"], 2.0)
+
+    publisher.tell(Skip(3, 1.0, "camera", "frame missing"))
+    note = subscriber.receive(2000)
+    subscriber.close()
+    publisher.close()
+
+    assert note == Skip(3, 1.0, "camera", "frame missing")
+
+
+def test_garbage_on_the_sockets_is_counted_and_harmless() -> None:
+    """Random bytes on publisher and inbox leave the other peers unharmed."""
+    publisher, inbox = Publisher(), Inbox()
+    context = zmq.Context()
+    for address in (publisher.address, inbox.address):
+        with context.socket(zmq.DEALER) as stranger:
+            stranger.linger = 500
+            stranger.connect(address)
+            stranger.send_multipart([b"\x00\xffnonsense", b"x" * 1000])
+    context.term()
+    outbox = Outbox(inbox.address)
+    outbox.send(Command("ping"))
+
+    got = [inbox.receive(1000), inbox.receive(1000)]
+    deadline = time.monotonic() + 2
+    while publisher.garbage == 0 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    outbox.close()
+    inbox.close()
+    publisher.close()
+
+    assert publisher.garbage == 1
+    assert inbox.garbage == 1
+    assert Command("ping") in [item[1] for item in got if item]
+
+
+def test_an_inbox_answers_its_sender() -> None:
+    """Requests are acknowledged to the one who sent them."""
+    inbox = Inbox()
+    outbox = Outbox(inbox.address)
+    outbox.send(Command("hold"))
+    received = inbox.receive(2000)
+    assert received is not None
+
+    inbox.answer(received[0], Command("ping"))
+    answer = outbox.receive(2000)
+    outbox.close()
+    inbox.close()
+
+    assert answer == Command("ping")
+
+
+def test_other_interfaces_are_refused() -> None:
+    """A stream never opens to the network by accident."""
+    with pytest.raises(BadConfig, match=r"127\.0\.0\.1"):
+        Inbox("tcp://0.0.0.0:0")
