@@ -14,12 +14,13 @@ Light records (health, skips, events, replies) need no credit and are never repl
 Frame age with this scheme was 31 ms where high-water marks gave 730 ms.
 """
 
+import contextlib
 import json
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -101,7 +102,7 @@ class _Account:
 
 
 class Publisher:
-    """The sending end; `publish` may be called from any one thread, and only enqueues.
+    """The sending end; `publish` and `tell` only enqueue, from any thread.
 
     Parameters
     ----------
@@ -198,11 +199,10 @@ class Publisher:
         self._context.term()
 
     def _wake(self) -> None:
-        # NOTE: PUSH is used by the publishing thread and, at the end, by the closer.
-        try:
-            self._wake_out.send(b"", zmq.NOBLOCK)
-        except zmq.Again:
-            return  # the serving thread is behind: it has wakes enough
+        # NOTE: a socket belongs to one thread at a time; publish and tell may come
+        # from two, so the lock guards the waking socket as well.
+        with self._lock, contextlib.suppress(zmq.Again):
+            self._wake_out.send(b"", zmq.NOBLOCK)  # Again: it has wakes enough
 
     def _serve(self) -> None:
         poller = zmq.Poller()
@@ -281,6 +281,11 @@ class Subscriber:
         self._asked = policy == "notes"
         self.malformed = 0
 
+    @property
+    def socket(self) -> zmq.Socket[bytes]:
+        """The socket, for polling several subscribers at once."""
+        return self._dealer
+
     def ready(self) -> None:
         """Ask for the next heavy record, which acknowledges the last."""
         if not self._asked:
@@ -308,6 +313,16 @@ class Subscriber:
         """Leave; what was not acknowledged stays in flight at the publisher."""
         self._dealer.close()
         self._context.term()
+
+
+def receive_any(subscribers: Sequence[Subscriber], timeout_ms: int) -> list[Any]:
+    """Give at most one record of each subscriber, waiting for the first of them."""
+    poller = zmq.Poller()
+    for subscriber in subscribers:
+        poller.register(subscriber.socket, zmq.POLLIN)
+    ready = dict(poller.poll(timeout_ms))
+    got = [s.receive(0) for s in subscribers if s.socket in ready]
+    return [record for record in got if record is not None]
 
 
 class Inbox:

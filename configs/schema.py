@@ -120,6 +120,8 @@ class Tracking(Section):
 
     max_speed_um_per_min: Positive = 3.0
     """Fastest believable cell; sets the gate together with the interval."""
+    persistence_min: Positive = 5.0
+    """Minutes over which a cell keeps its velocity."""
     localisation_um: Positive = 1.0
     """Standard deviation of a measured centre."""
     memory_frames: int = Field(5, ge=0, le=1000)
@@ -184,6 +186,10 @@ class Log(Section):
     """Which camera frames are kept; tables and masks are always kept."""
     every: int = Field(1, ge=1)
     """Keep each n-th frame when frames = "every"."""
+    window_s: Positive = 300.0
+    """Experiment seconds kept before and after an event when frames = "events"."""
+    window_mb: float = Field(512, ge=16)
+    """Memory for the frames before a possible event; the oldest leave first."""
     phase: bool = False
     """Keep the coded phase too (it can be computed again from the frames)."""
     labels: bool = True

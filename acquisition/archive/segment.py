@@ -1,0 +1,139 @@
+"""One HDF5 segment while it is written (SWMR: readers may follow it).
+
+The commit rule: data, flush, index rows, flush. A reader believes only the index rows,
+so a row torn by a crash or a full disk is never seen.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.archive import schema
+
+_INDEX_CHUNK = 256
+_TABLE_CHUNK = 4096
+
+
+class SegmentWriter:
+    """An open segment; every method raises what h5py raises (OSError, RuntimeError).
+
+    Images go to the file at once, table rows wait for :meth:`commit`.
+    """
+
+    def __init__(self, path: Path, number: int, facts: schema.RunFacts) -> None:
+        self.path = path
+        # v110 because the newest format cannot be read by older HDF5; "x" because a
+        # second "w" would truncate a file that is being written.
+        self._file = h5py.File(path, "x", libver=("v110", "v110"))
+        _write_attributes(self._file, number, facts)
+        self._images = {
+            name: _create_images(self._file, name, shape)
+            for name, shape in schema.image_shapes(facts.shape).items()
+        }
+        self._tables = {
+            name: self._create_table(name, dtype, _TABLE_CHUNK)
+            for name, dtype in schema.TABLES.items()
+        } | {
+            name: self._create_table(name, dtype, _INDEX_CHUNK)
+            for name, dtype in schema.INDEXES.items()
+        }
+        self._file.swmr_mode = True  # from here on no new data sets or attributes
+        self._waiting: dict[str, list[schema.Rows]] = {name: [] for name in self._tables}
+        self._length = dict.fromkeys(self._tables, 0)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no frame and no analysis was recorded yet."""
+        return all(self._length[name] == 0 for name in schema.INDEXES)
+
+    def write_image(self, name: str, image: NDArray[np.uint16]) -> int:
+        """Append one image, compressed; gives its row."""
+        images = self._images[name]
+        row = int(images.shape[0])
+        images.resize(row + 1, axis=0)
+        images[row] = image
+        return row
+
+    def append(self, name: str, rows: schema.Rows) -> tuple[int, int]:
+        """Queue table or index rows; gives the half-open range they will have."""
+        start = self._length[name]
+        self._length[name] = start + len(rows)
+        if len(rows):
+            self._waiting[name].append(rows)
+        return start, start + len(rows)
+
+    def commit(self) -> None:
+        """Write what waits: everything, flush, then the indexes, flush."""
+        self._write(schema.TABLES)
+        for images in self._images.values():
+            images.flush()
+        for name in schema.TABLES:
+            self._tables[name].flush()
+        self._write(schema.INDEXES)
+        for name in schema.INDEXES:
+            self._tables[name].flush()
+
+    def size_bytes(self) -> int:
+        """Size of the file on disk."""
+        return self.path.stat().st_size
+
+    def close(self) -> None:
+        """Commit and close: afterwards any HDF5 program opens the file."""
+        self.commit()
+        self._file.close()
+
+    def abandon(self) -> None:
+        """Close without writing the rows that wait (after a write error)."""
+        self._file.close()
+
+    def _create_table(
+        self, name: str, dtype: np.dtype[np.void], chunk: int
+    ) -> h5py.Dataset:
+        return self._file.create_dataset(
+            name, shape=(0,), maxshape=(None,), chunks=(chunk,), dtype=dtype
+        )
+
+    def _write(self, names: Iterable[str]) -> None:
+        for name in names:
+            waiting = self._waiting[name]
+            if not waiting:
+                continue
+            rows = np.concatenate(waiting)
+            table = self._tables[name]
+            start = int(table.shape[0])
+            table.resize(start + len(rows), axis=0)
+            table[start:] = rows
+            waiting.clear()
+
+
+def _create_images(file: h5py.File, name: str, shape: tuple[int, ...]) -> h5py.Dataset:
+    return file.create_dataset(
+        name,
+        shape=(0, *shape),
+        maxshape=(None, *shape),
+        chunks=(1, *shape),  # one image a chunk: 1 write, and random reads stay fast
+        dtype="<u2",
+        **hdf5plugin.Bitshuffle(cname="lz4"),
+    )
+
+
+def _write_attributes(file: h5py.File, number: int, facts: schema.RunFacts) -> None:
+    fixed: Mapping[str, Any] = {
+        "format": np.bytes_(schema.FORMAT),
+        "run_id": np.bytes_(facts.run_id),
+        "segment": number,
+        "software": np.bytes_(facts.software.encode()),
+        "started": np.bytes_(facts.started.encode()),
+        "modality": np.bytes_(facts.modality),
+        "pixel_size_um": facts.pixel_size_um,
+        "facts_json": np.bytes_(json.dumps(asdict(facts)).encode()),
+    }
+    for name, value in fixed.items():
+        file.attrs[name] = value

@@ -1,0 +1,260 @@
+"""The body of the acquisition process: microscope, scheduler and publisher in one loop.
+
+The engine runs in a thread of its own and hands every whole frame to `_on_frame`, which
+only stamps, checks and enqueues. The main thread takes requests, reports health, and
+decides when to hold and when to end.
+"""
+
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from acquisition.clock import Clock
+from acquisition.engine import FrameStamps, StrictEngine
+from acquisition.errors import MicroscopeFault
+from acquisition.inspection import inspect_pixels
+from acquisition.microscope import Microscope, open_microscope
+from acquisition.records import Frame, FrameInfo, Request, Skip
+from acquisition.runner import Child, experiment_of
+from acquisition.schedule import EventSource
+from acquisition.simulated.truth import TruthWriter
+from acquisition.stream import Inbox, Publisher
+from configs.schema import Experiment
+
+logger = logging.getLogger(__name__)
+
+MOST_FAULTS_IN_A_ROW = 5
+"""After so many exposures without a frame the run is faulted."""
+
+HOLD_ABOVE, RESUME_BELOW = 0.95, 0.5
+"""Fill of the recorder's queue at which the scheduler holds and goes on."""
+
+LOCKSTEP_TIMEOUT_S = 60.0
+
+
+def acquire(child: Child, config_text: str, directory: str) -> None:
+    """Acquire frames until the time-lapse, the duration or the supervisor ends it."""
+    experiment = experiment_of(config_text)
+    clock = Clock(experiment.run.clock, experiment.run.speed)
+    microscope = open_microscope(experiment, clock)
+    try:
+        loop = Acquisition(child, experiment, clock, microscope, Path(directory))
+        loop.run()
+    finally:
+        microscope.close()
+
+
+class Acquisition:
+    """One run of the microscope, from *ready* to *ended*."""
+
+    def __init__(
+        self,
+        child: Child,
+        experiment: Experiment,
+        clock: Clock,
+        microscope: Microscope,
+        directory: Path,
+    ) -> None:
+        self._child = child
+        self._experiment = experiment
+        self._clock = clock
+        self._microscope = microscope
+        self._directory = directory
+        self._sequence = 0
+        self._skipped = 0
+        self._extra = 0
+        self._faults_in_a_row = 0
+        self._fault = ""
+        self._truth: TruthWriter | None = None
+        queue_bytes = int(experiment.log.queue_mb * 1e6)
+        self._publisher = Publisher(queue_bytes=queue_bytes)
+        self._requests = Inbox()
+        self._source = EventSource(clock, microscope.core)
+
+    def run(self) -> None:
+        """Say ready, wait for the word, acquire, and close everything in order."""
+        rows, columns = self._microscope.shape
+        self._child.say_ready(
+            {"frames": self._publisher.address, "requests": self._requests.address},
+            {
+                "rows": rows,
+                "columns": columns,
+                "steps": self._microscope.steps,
+                "pixel_size_um": self._microscope.pixel_size_um,
+            },
+            self._microscope.notes,
+        )
+        try:
+            self._child.wait_for("run")
+            missing = self._publisher.wait_for(("analysis", "recorder"), 30.0)
+            if missing:
+                self._fault = f"{' and '.join(missing)} did not connect within 30 s"
+            else:
+                self._acquire()
+        finally:
+            self._finish()
+
+    def _acquire(self) -> None:
+        self._open_truth()
+        self._clock.start()
+        if self._microscope.stand is not None:
+            self._microscope.stand.start()
+        self._source.add_timelapse(self._experiment.timelapse)
+        engine = threading.Thread(target=self._drive, name="engine")
+        engine.start()
+        while engine.is_alive():
+            self._take_requests()
+            self._steer()
+            self._report("holding" if self._source.held else "running")
+        engine.join()
+
+    def _drive(self) -> None:
+        """Let the engine run; a missing frame is recorded and the run goes on."""
+        runner = self._microscope.core.mda
+        engine = StrictEngine(self._microscope, self._on_frame)
+        runner.set_engine(engine)
+        while True:
+            try:
+                runner.run(self._source)
+            except MicroscopeFault as error:
+                self._on_fault(error)
+                if self._faults_in_a_row < MOST_FAULTS_IN_A_ROW:
+                    continue
+                self._fault = f"{self._faults_in_a_row} faults in a row: {error}"
+                self._source.close()
+            return
+
+    def _on_fault(self, error: MicroscopeFault) -> None:
+        self._faults_in_a_row += 1
+        self._sequence += 1
+        self._skip("camera", f"{type(error).__name__}: {error}")
+
+    def _skip(self, stage: str, reason: str) -> None:
+        self._skipped += 1
+        logger.warning("frame %d left out: %s", self._sequence, reason)
+        skip = Skip(self._sequence, self._clock.now_s(), stage, reason)
+        self._publisher.tell(skip)
+
+    def _on_frame(
+        self, event: dict[str, Any], pixels: NDArray[Any], stamps: FrameStamps
+    ) -> None:
+        """Take one whole frame from the engine (in the engine's thread)."""
+        self._sequence += 1
+        reason = inspect_pixels(
+            pixels, self._microscope.frame_shape, self._microscope.saturation_dn
+        )
+        if reason is not None:
+            self._skip("camera", f"quarantined: {reason}")
+            return
+        self._faults_in_a_row = 0
+        info = self._describe(event, stamps)
+        self._extra += info.cause != "protocol"
+        if self._truth is not None and stamps.cycle is not None:
+            self._truth.write(self._sequence, info.time_s, stamps.cycle)
+        self._publisher.publish(Frame(info, pixels))
+        if self._clock.mode == "stepped":
+            self._keep_step()
+
+    def _describe(self, event: dict[str, Any], stamps: FrameStamps) -> FrameInfo:
+        scope = self._microscope
+        return FrameInfo(
+            sequence=self._sequence,
+            time_s=self._clock.at_s(stamps.exposure_end_ns),
+            modality=self._experiment.microscope.modality,
+            pixel_size_um=scope.pixel_size_um,
+            exposure_ms=self._experiment.microscope.exposure_ms,
+            saturation_dn=scope.saturation_dn,
+            position=event["position"],
+            stage_yx_um=stamps.stage_yx_um,
+            focus_um=stamps.focus_um,
+            cause=event["cause"],
+            dose_gy=scope.dose_gy(),
+            beam_open=False,  # there is no beam that anything here could open
+            exposure_start_ns=stamps.exposure_start_ns,
+            exposure_end_ns=stamps.exposure_end_ns,
+            read_ns=stamps.read_ns,
+        )
+
+    def _keep_step(self) -> None:
+        """With the stepped clock every frame is analysed before the next is made."""
+        deadline = time.monotonic() + LOCKSTEP_TIMEOUT_S
+        for name in ("analysis", "recorder"):
+            while not self._publisher.wait_idle(name, 0.2):
+                if self._child.stopping or time.monotonic() > deadline:
+                    return
+
+    def _open_truth(self) -> None:
+        simulated = self._experiment.simulated
+        stand = self._microscope.stand
+        if stand is None or simulated is None or not simulated.truth:
+            return
+        self._truth = TruthWriter(
+            self._directory / "truth.h5",
+            stand.world,
+            self._experiment.run.seed,
+            simulated.size_px,
+            self._microscope.pixel_size_um,
+        )
+
+    def _take_requests(self) -> None:
+        received = self._requests.receive(20)
+        if received is not None:
+            sender, request = received
+            if isinstance(request, Request):
+                reply = self._source.add_request(request, self._clock.now_s())
+                self._requests.answer(sender, reply)
+                self._publisher.tell(reply)
+        for reply in self._source.replies():
+            self._publisher.tell(reply)
+
+    def _steer(self) -> None:
+        """Hold, resume or end, as the supervisor, the queue and the clock say."""
+        self._child.listen()
+        fill = self._publisher.fill()
+        if self._child.holding or fill > HOLD_ABOVE:
+            self._source.hold()
+        elif self._source.held and fill < RESUME_BELOW:
+            self._source.resume()
+        if self._child.stopping or self._time_is_up():
+            self._source.close()
+
+    def _time_is_up(self) -> bool:
+        run = self._experiment.run
+        if run.duration_s is None:
+            return False
+        return self._clock.now_s() >= run.duration_s * self._clock.speed
+
+    def _report(self, state: str, message: str = "") -> None:
+        stand = self._microscope.stand
+        self._child.report(
+            state,
+            message=message,
+            skipped=self._skipped,
+            streams=self._publisher.counts(),
+            facts={
+                "frames_made": self._sequence,
+                "extra_frames": self._extra,
+                "time_s": self._clock.now_s(),
+                "dose_gy": self._microscope.dose_gy(),
+                "skipped_slots": self._source.skipped_slots,
+                "recorder_fill": self._publisher.fill(),
+                "simulator_cpu_s": stand.cpu_s if stand is not None else 0.0,
+                "garbage": self._publisher.garbage + self._requests.garbage,
+            },
+        )
+
+    def _finish(self) -> None:
+        self._source.close()
+        for reply in self._source.replies():
+            self._publisher.tell(reply)
+        self._publisher.close(drain_s=30.0)
+        self._requests.close()
+        if self._truth is not None:
+            self._truth.close()
+        self._report("faulted" if self._fault else "ended", self._fault)
+
+

@@ -1,0 +1,354 @@
+"""Processes and sockets: the only module that knows both.
+
+Every process of a run is a child of the supervisor. It binds its own sockets, says
+*ready* over the control line, is told where the others are, and then loops until it is
+told to stop. A child that hears nothing from the supervisor for ten seconds seals what
+it has and ends by itself.
+
+    acquisition --frames--> analysis --analyses--> recorder, display, terminal
+         |  ^                  |
+         |  `----requests------'
+         `----frames--> recorder
+"""
+
+import gc
+import logging
+import shutil
+import signal
+import time
+import tomllib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from acquisition.archive.writer import RunFacts, RunWriter
+from acquisition.errors import BadRun, VigilError
+from acquisition.records import (
+    Analysed,
+    Command,
+    Event,
+    Frame,
+    Health,
+    Ready,
+    Reply,
+    Request,
+    Skip,
+    StreamCount,
+)
+from acquisition.stream import Outbox, Publisher, Subscriber, receive_any
+from configs.loading import check_experiment
+from configs.schema import Experiment
+
+logger = logging.getLogger(__name__)
+
+REPORT_EVERY_S = 0.5
+SILENCE_S = 10.0
+
+Analyse = Callable[[Frame], Analysed]
+"""The whole analysis of one frame; the same function serves live and offline."""
+
+
+class Stopped(Exception):  # noqa: N818  not an error: how a waiting child is let go
+    """The supervisor told this process to stop while it was waiting."""
+
+
+class Child:
+    """A process's line to the supervisor."""
+
+    def __init__(self, name: str, control: str) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides
+        self.name = name
+        self.stopping = False
+        self.holding = False
+        self.relayed: list[Health] = []
+        self._line = Outbox(control)
+        self._process = psutil.Process()
+        self._reported = 0.0
+        self._heard = time.monotonic()
+
+    def say_ready(
+        self,
+        addresses: dict[str, str],
+        facts: dict[str, float] | None = None,
+        notes: Iterable[str] = (),
+    ) -> None:
+        """Tell the supervisor that this process can begin."""
+        self._line.send(
+            Ready(
+                self.name,
+                tuple(addresses.items()),
+                tuple((facts or {}).items()),
+                tuple(notes),
+            )
+        )
+
+    def wait_for(self, name: str) -> Command:
+        """Wait for one command; raises `Stopped` when told to stop instead."""
+        while not self.stopping:
+            command = self._take(100)
+            if command is not None and command.name == name:
+                return command
+        raise Stopped(self.name)
+
+    def listen(self) -> None:
+        """Take all commands that have come; sets `stopping` and `holding`."""
+        while self._take(0) is not None:
+            continue
+
+    def report(
+        self,
+        state: str,
+        *,
+        message: str = "",
+        skipped: int = 0,
+        queued: int = 0,
+        streams: tuple[StreamCount, ...] = (),
+        facts: dict[str, float] | None = None,
+    ) -> None:
+        """Send health if the last report is half a second old or something happened."""
+        now = time.monotonic()
+        final = state in ("ended", "faulted")
+        if not message and not final and now - self._reported < REPORT_EVERY_S:
+            return
+        self._reported = now
+        cpu = self._process.cpu_times()
+        self._line.send(
+            Health(
+                process=self.name,
+                state=state,
+                time_s=now,
+                sent_ns=time.monotonic_ns(),
+                cpu_s=cpu.user + cpu.system,
+                queued=queued,
+                skipped=skipped,
+                message=message,
+                streams=streams,
+                facts=tuple((facts or {}).items()),
+            )
+        )
+
+    def close(self) -> None:
+        """Hang up."""
+        self._line.close()
+
+    def _take(self, timeout_ms: int) -> Command | None:
+        record = self._line.receive(timeout_ms)
+        if record is not None:
+            self._heard = time.monotonic()
+        elif time.monotonic() - self._heard > SILENCE_S and not self.stopping:
+            logger.error("%s: the supervisor is silent; stopping", self.name)
+            self.stopping = True
+        if isinstance(record, Health):
+            self.relayed.append(record)
+            return Command("ping")
+        if not isinstance(record, Command):
+            return None
+        if record.name == "stop":
+            self.stopping = True
+        elif record.name in ("hold", "resume"):
+            self.holding = record.name == "hold"
+        return record
+
+
+def run_child(
+    name: str, control: str, work: Callable[..., None], *arguments: Any
+) -> None:
+    """Run the body of a process; the one place where every exception is caught.
+
+    A fault is logged with its traceback and told to the supervisor in one sentence.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    child = Child(name, control)
+    child.report("armed")  # so that the supervisor knows where to answer
+    try:
+        work(child, *arguments)
+    except Stopped:
+        child.report("ended")
+    except VigilError as error:
+        child.report("faulted", message=str(error))
+    except Exception as error:
+        logger.exception("%s failed", name)
+        child.report("faulted", message=f"{type(error).__name__}: {error}")
+    finally:
+        child.close()
+
+
+@dataclass
+class _Totals:
+    """What the analysis counts for its health report."""
+
+    analysed: int = 0
+    skipped: int = 0
+    deaths: int = 0
+    contacts: int = 0
+    requests: int = 0
+
+    def add(self, analysed: Analysed) -> None:
+        self.analysed += 1
+        self.requests += len(analysed.requests)
+        self.deaths += sum(event.kind == "death" for event in analysed.events)
+        self.contacts += sum(event.kind == "contact" for event in analysed.events)
+
+    def facts(self) -> dict[str, float]:
+        return {
+            "analysed": self.analysed,
+            "deaths": self.deaths,
+            "contacts": self.contacts,
+            "requests": self.requests,
+        }
+
+
+def analyse_frames(
+    child: Child, build: Callable[[Command], tuple[Analyse, tuple[str, ...]]]
+) -> None:
+    """Body of the analysis process.
+
+    Parameters
+    ----------
+    child
+        Line to the supervisor.
+    build
+        Makes the analysis from what the supervisor says about the stand (frame size,
+        pixel size); gives the function and notes for a person, such as engines refused.
+    """
+    prepare = child.wait_for("prepare")
+    analyse, notes = build(prepare)
+    addresses = dict(prepare.addresses)
+    publisher = Publisher()
+    frames = Subscriber(addresses["frames"], "analysis", "newest")
+    requests = Outbox(addresses["requests"])
+    child.say_ready({"analyses": publisher.address}, notes=notes)
+    totals = _Totals()
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # a pause of the collector was measured at up to 68 ms
+    try:
+        while not child.stopping:
+            frames.ready()
+            record = frames.receive(50)
+            if isinstance(record, Frame):
+                _analyse_one(record, analyse, publisher, requests, totals)
+            child.listen()
+            child.report(
+                "running",
+                skipped=totals.skipped + frames.malformed,
+                streams=publisher.counts(),
+                facts=totals.facts(),
+            )
+            if totals.analysed % 500 == 499:
+                gc.collect(1)
+        publisher.close(drain_s=10)
+        child.report(
+            "ended",
+            skipped=totals.skipped,
+            streams=publisher.counts(),
+            facts=totals.facts(),
+        )
+    finally:
+        frames.close()
+        requests.close()
+
+
+def _analyse_one(
+    frame: Frame,
+    analyse: Analyse,
+    publisher: Publisher,
+    requests: Outbox,
+    totals: _Totals,
+) -> None:
+    """Analyse one frame; a fault costs this frame only, and is a record."""
+    info = frame.info
+    try:
+        analysed = analyse(frame)
+    except Exception as error:  # noqa: BLE001  the stage boundary
+        logger.exception("analysis of frame %d failed", info.sequence)
+        totals.skipped += 1
+        reason = f"{type(error).__name__}: {error}"
+        publisher.tell(Skip(info.sequence, info.time_s, "analysis", reason))
+        return
+    for request in analysed.requests:
+        requests.send(request)
+    analysed = replace(analysed, decision_ns=time.monotonic_ns())
+    totals.add(analysed)
+    publisher.publish(analysed)
+    for event in analysed.events:
+        publisher.tell(event)
+
+
+def record_run(child: Child, directory: str, config_text: str) -> None:
+    """Body of the recorder process: everything that comes goes to the run directory."""
+    prepare = child.wait_for("prepare")
+    experiment = experiment_of(config_text)
+    facts = RunFacts.of(experiment, dict(prepare.facts))
+    writer = RunWriter(Path(directory), config_text, experiment.log, facts)
+    child.say_ready({})
+    connect = child.wait_for("run")
+    addresses = dict(connect.addresses)
+    sources = [
+        Subscriber(addresses["frames"], "recorder", "all"),
+        Subscriber(addresses["analyses"], "recorder", "all"),
+    ]
+    recorded = {"frames": 0, "analyses": 0}
+    state = "ended"
+    try:
+        while True:
+            for source in sources:
+                source.ready()
+            records = receive_any(sources, 50)
+            for record in records:
+                _record_one(writer, record, recorded)
+            child.listen()
+            _record_health(writer, child)
+            writer.commit()
+            _report_recorder(child, writer, recorded, directory)
+            if child.stopping and not records:
+                break
+    except BadRun:
+        state = "faulted"
+        raise
+    finally:
+        writer.close(state)
+        for source in sources:
+            source.close()
+    child.report("ended", facts={**recorded, "disk_free_gb": _free_gb(directory)})
+
+
+def _record_one(writer: RunWriter, record: Any, recorded: dict[str, int]) -> None:
+    if isinstance(record, Frame):
+        writer.write_frame(record)
+        recorded["frames"] += 1
+    elif isinstance(record, Analysed):
+        writer.write_analysed(record)
+        recorded["analyses"] += 1
+    elif isinstance(record, Skip):
+        writer.write_skip(record)
+    elif isinstance(record, Reply):
+        writer.write_reply(record)
+    elif not isinstance(record, Event | Request):  # both stand in their analysis
+        logger.warning("recorder: unexpected %s", type(record).__name__)
+
+
+def _record_health(writer: RunWriter, child: Child) -> None:
+    for health in child.relayed:
+        writer.write_health(health)
+    child.relayed.clear()
+
+
+def _report_recorder(
+    child: Child, writer: RunWriter, recorded: dict[str, int], directory: str
+) -> None:
+    child.report(
+        "running", facts={**recorded, "disk_free_gb": _free_gb(directory)}
+    )
+
+
+def _free_gb(directory: str) -> float:
+    return shutil.disk_usage(directory).free / 1e9
+
+
+def experiment_of(config_text: str) -> Experiment:
+    """Read back the settings that the supervisor sends as TOML text."""
+    return check_experiment(tomllib.loads(config_text), "config.toml")

@@ -1,0 +1,1 @@
+"""The embedded simulated microscope: a living specimen, its optics, camera and truth."""

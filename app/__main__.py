@@ -1,0 +1,196 @@
+"""The command line. Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted."""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from acquisition.errors import BadInput, VigilError
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+Command = Callable[[argparse.Namespace], tuple[int, dict[str, Any]]]
+"""A command gives its exit code and the object that --json prints."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; errors come as one clear message on stderr."""
+    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    options = build_parser().parse_args(arguments)
+    command: Command = options.command
+    try:
+        code, result = command(options)
+    except BadInput as error:
+        print(f"vigil: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except VigilError as error:
+        print(f"vigil: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("vigil: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    if options.json:
+        print(json.dumps(result))
+    return code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Give the parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="vigil", description="A real-time companion for live-cell microscopes."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_score(commands)
+    _add_bench(commands)
+    _add_check(commands)
+    _add_repair(commands)
+    return parser
+
+
+def _new(commands: Any, name: str, text: str, command: Command) -> Any:
+    parser = commands.add_parser(name, help=text, description=text)
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print the result as one JSON object on the last line of stdout",
+    )
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_run(commands: Any) -> None:
+    run = _new(commands, "run", "acquire, analyse, show and record", _run)
+    run.add_argument("config", help="experiment file, or a preset such as demo")
+    run.add_argument("--headless", action="store_true", help="no window")
+    run.add_argument("--duration", type=float, metavar="S", help="wall seconds")
+    run.add_argument("--seed", type=int, metavar="N", help="of a simulated run")
+    run.add_argument("--world", metavar="FILE", help="world of a simulated run")
+    run.add_argument("--images", metavar="PATH", help="image sequence to replay")
+    run.add_argument("--output", metavar="DIR", help="new run directory")
+    run.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override one setting, for example stand.ring_amplitude=0.5",
+    )
+
+
+def _add_score(commands: Any) -> None:
+    score = _new(commands, "score", "score a run against the truth", _score)
+    score.add_argument("run", type=Path, help="run directory")
+    score.add_argument(
+        "--truth",
+        type=Path,
+        metavar="LABELS",
+        help="label stack (page = frame) or folder of label images",
+    )
+
+
+def _add_bench(commands: Any) -> None:
+    bench = commands.add_parser("bench", help="measure speed, as JSON")
+    benches = bench.add_subparsers(required=True, metavar="WHAT")
+    live = _new(benches, "live", "the whole loop on the simulated stand", _bench_live)
+    live.add_argument("--size", type=int, default=1024, metavar="N")
+    live.add_argument("--fps", type=float, default=5.0, metavar="F")
+    live.add_argument("--seconds", type=float, default=30.0, metavar="S")
+    live.add_argument("--source", choices=("live", "bank"), default="live")
+    live.add_argument("--seed", type=int, default=1, metavar="N")
+
+
+def _add_check(commands: Any) -> None:
+    check = _new(commands, "check", "is this PC ready for a run?", _check)
+    check.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR")
+
+
+def _add_repair(commands: Any) -> None:
+    repair = _new(commands, "repair", "make a run that was cut off readable", _repair)
+    repair.add_argument("run", type=Path, help="run directory")
+
+
+def _run(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    from app.live import run_live
+    from configs import load_experiment
+
+    experiment = load_experiment(
+        options.config,
+        options.set,
+        {
+            "run.duration_s": options.duration,
+            "run.seed": options.seed,
+            "simulated.world": options.world,
+            "sequence.images": options.images,
+        },
+    )
+    output = Path(options.output) if options.output else None
+    result = run_live(experiment, output, headless=options.headless)
+    codes = {"ended": DONE, "interrupted": INTERRUPTED}
+    return codes.get(result["state"], FAILED), result
+
+
+def _score(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    from calibration.score import score_masks, score_run
+
+    if options.truth is None:
+        result = score_run(options.run)
+    else:
+        result = score_masks(options.run, options.truth)
+    _print_table(result)
+    return DONE, result
+
+
+def _bench_live(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    from app.bench import bench_live
+
+    result = bench_live(
+        options.size, options.fps, options.seconds, options.source, options.seed
+    )
+    _print_table(result)
+    return DONE, result
+
+
+def _check(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    from app.check import check_machine
+
+    findings = check_machine(options.output)
+    signs = {"ok": "ok   ", "note": "note ", "fault": "FAULT"}
+    for finding in findings:
+        print(f"{signs[finding.level]} {finding.topic}: {finding.text}")
+    faults = sum(finding.level == "fault" for finding in findings)
+    ready = "ready" if faults == 0 else f"not ready: {faults} fault(s)"
+    print(f"vigil is {ready}")
+    result = {
+        "ready": faults == 0,
+        "findings": [
+            {"topic": f.topic, "level": f.level, "text": f.text} for f in findings
+        ],
+    }
+    return (DONE if faults == 0 else FAILED), result
+
+
+def _repair(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    from acquisition.archive.repair import repair
+
+    report = repair(options.run)
+    result = {
+        "frames": report.frames,
+        "lost_frames": report.lost_frames,
+        "state": report.state,
+    }
+    _print_table(result)
+    return DONE, result
+
+
+def _print_table(result: dict[str, Any]) -> None:
+    width = max(len(key) for key in result)
+    for key, value in result.items():
+        shown = f"{value:.4g}" if isinstance(value, float) else value
+        print(f"{key:<{width}}  {'-' if shown is None else shown}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

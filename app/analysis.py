@@ -1,0 +1,57 @@
+"""The whole analysis of a frame, assembled from its stages."""
+
+from collections.abc import Callable
+
+from acquisition.records import Analysed, Command, Frame
+from acquisition.runner import Analyse, experiment_of
+from configs.schema import Experiment
+from inference.select import select_engine
+from inference.stage import InferenceStage
+from tracking.stage import TrackingStage
+
+
+def build_analysis(
+    experiment: Experiment, shape: tuple[int, int], pixel_size_um: float
+) -> tuple[Analyse, tuple[str, ...]]:
+    """Give the function from a frame to its analysis, warmed up, and its notes.
+
+    Parameters
+    ----------
+    experiment
+        Settings; each stage receives its own section.
+    shape
+        (y, x) of the frames.
+    pixel_size_um
+        Of the frames; the network's own is in its card.
+    """
+    engine, card, notes = select_engine(experiment.inference, shape)
+    inference = InferenceStage(
+        engine,
+        None if card is None else card.um_per_px,
+        experiment.inference,
+        experiment.stand,
+    )
+    tracking = TrackingStage(
+        experiment.tracking, experiment.events, experiment.triggers
+    )
+    inference.warm_up(shape, experiment.microscope.modality, pixel_size_um)
+    tracking.warm_up()
+
+    def analyse(frame: Frame) -> Analysed:
+        return tracking(inference(frame))
+
+    return analyse, notes
+
+
+def analysis_builder(
+    config_text: str,
+) -> Callable[[Command], tuple[Analyse, tuple[str, ...]]]:
+    """Give the builder that the analysis process calls once the stand is known."""
+    experiment = experiment_of(config_text)
+
+    def build(prepare: Command) -> tuple[Analyse, tuple[str, ...]]:
+        facts = dict(prepare.facts)
+        shape = (int(facts["rows"]), int(facts["columns"]))
+        return build_analysis(experiment, shape, facts["pixel_size_um"])
+
+    return build

@@ -1,0 +1,46 @@
+"""What each process of a run executes, by name.
+
+The bodies import their heavy libraries themselves, so the supervisor stays light and a
+process carries only what it needs: no Qt beside the camera, no camera beside Qt.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from acquisition.runner import Child, analyse_frames, record_run, run_child
+
+
+def start_process(name: str, control: str, config_text: str, directory: str) -> None:
+    """Run one process of a session; the target of every spawn."""
+    run_child(name, control, BODIES[name], config_text, directory)
+
+
+def _acquisition(child: Child, config_text: str, directory: str) -> None:
+    from acquisition.loop import acquire
+
+    acquire(child, config_text, directory)
+
+
+def _analysis(child: Child, config_text: str, directory: str) -> None:
+    from app.analysis import analysis_builder
+
+    analyse_frames(child, analysis_builder(config_text))
+
+
+def _recorder(child: Child, config_text: str, directory: str) -> None:
+    record_run(child, directory, config_text)
+
+
+def _display(child: Child, config_text: str, directory: str) -> None:
+    from app.display import show_run
+
+    show_run(child, config_text, directory)
+
+
+BODIES: dict[str, Callable[..., Any]] = {
+    "acquisition": _acquisition,
+    "analysis": _analysis,
+    "recorder": _recorder,
+    "display": _display,
+}
+"""Name of a process -> its body."""

@@ -1,0 +1,317 @@
+"""The supervisor: starts the processes of a run, watches them, and ends them in order.
+
+It imports nothing heavy, so that it stays responsive whatever happens beside it.
+States: idle, armed (processes starting), running, holding, stopping, ended, faulted.
+"""
+
+import logging
+import multiprocessing
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from acquisition.records import Command, Health, Ready
+from acquisition.stream import Inbox
+from app.processes import BODIES, start_process
+from configs.loading import dump_experiment
+from configs.schema import Experiment
+
+logger = logging.getLogger(__name__)
+
+START_TIMEOUT_S = 180.0
+"""The first start on a machine compiles kernels and converts the network."""
+
+END_TIMEOUT_S = 60.0
+PING_EVERY_S = 1.0
+MOST_RESTARTS, RESTART_WINDOW_S = 3, 60.0
+
+Notice = Callable[[Health | Ready], None]
+"""Receives every health report and start-up note, for the screen."""
+
+
+@dataclass
+class _Process:
+    """One child as the supervisor sees it."""
+
+    name: str
+    handle: BaseProcess
+    identity: bytes | None = None
+    ready: Ready | None = None
+    health: Health | None = None
+    starts: list[float] = field(default_factory=list)
+
+    @property
+    def ended(self) -> bool:
+        return self.health is not None and self.health.state in ("ended", "faulted")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    state: str  # ended, faulted, interrupted
+    reason: str
+    health: dict[str, Health]
+    wall_s: float
+
+
+class Session:
+    """One run, from the first process to the last.
+
+    Parameters
+    ----------
+    experiment
+        Checked settings.
+    directory
+        Run directory, which exists and is empty.
+    window
+        Whether to start the display process.
+    notice
+        Called with every health report and note.
+    """
+
+    def __init__(
+        self, experiment: Experiment, directory: Path, window: bool, notice: Notice
+    ) -> None:
+        self.experiment = experiment
+        self.directory = directory
+        self.state = "idle"
+        self._window = window
+        self._notice = notice
+        self._config_text = dump_experiment(experiment)
+        self._inbox = Inbox()
+        self._context = multiprocessing.get_context("spawn")
+        self._processes: dict[str, _Process] = {}
+        self._addresses: dict[str, str] = {}
+        self._facts: dict[str, float] = {}
+        self._reason = ""
+        self._stop_asked = False
+        self._pinged = 0.0
+        self._started = time.monotonic()
+
+    def addresses(self) -> dict[str, str]:
+        """Where the streams of this run are, once they are known."""
+        return dict(self._addresses)
+
+    def stop(self, reason: str) -> None:
+        """Ask for an orderly end: the present frame is finished, the run sealed."""
+        if not self._stop_asked:
+            self._reason = self._reason or reason
+            self._stop_asked = True
+
+    def run(self, idle: Callable[[], None] = lambda: None) -> Outcome:
+        """Start everything, watch until the end, and give the outcome.
+
+        ``idle`` is called about twenty times a second; it may call `stop`.
+        """
+        try:
+            self._start_all(idle)
+            self._watch(idle)
+            self._end_all(idle)
+        except BaseException:
+            self.kill()
+            raise
+        finally:
+            self._inbox.close()
+        return self._outcome()
+
+    def kill(self) -> None:
+        """End every process at once; the run on disk stays repairable."""
+        for process in self._processes.values():
+            if process.handle.is_alive():
+                process.handle.kill()
+        for process in self._processes.values():
+            process.handle.join(5)
+
+    # -- start ---------------------------------------------------------------
+
+    def _start_all(self, idle: Callable[[], None]) -> None:
+        self.state = "armed"
+        names = ["acquisition", "analysis", "recorder"]
+        for name in names + (["display"] if self._window else []):
+            self._spawn(name)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._all_ready() and not self._failed_at_start():
+            self._turn(idle)
+            if time.monotonic() > deadline:
+                late = [p.name for p in self._processes.values() if p.ready is None]
+                self._fault(f"not ready after {START_TIMEOUT_S:g} s: {', '.join(late)}")
+        if not self._stop_asked:
+            self._tell("recorder", "run")
+            self._tell("acquisition", "run")
+            if self._window:
+                self._tell("display", "run")
+            self.state = "running"
+
+    def _spawn(self, name: str) -> None:
+        handle = self._context.Process(
+            target=start_process,
+            args=(name, self._inbox.address, self._config_text, str(self.directory)),
+            name=f"vigil-{name}",
+            daemon=True,
+        )
+        handle.start()
+        earlier = self._processes.get(name)
+        process = _Process(name, handle)
+        process.starts = [*(earlier.starts if earlier else []), time.monotonic()]
+        self._processes[name] = process
+
+    def _all_ready(self) -> bool:
+        needed = [p for p in self._processes.values() if p.name != "display"]
+        return all(process.ready is not None for process in needed)
+
+    def _failed_at_start(self) -> bool:
+        for process in self._processes.values():
+            failed = process.ended or not process.handle.is_alive()
+            if failed and process.name != "display":
+                said = process.health.message if process.health else ""
+                self._fault(f"{process.name} did not start: {said or 'see above'}")
+        return self._stop_asked
+
+    def _on_ready(self, ready: Ready) -> None:
+        process = self._processes[ready.process]
+        process.ready = ready
+        self._addresses.update(ready.addresses)
+        self._facts.update(ready.facts)
+        self._notice(ready)
+        if ready.process == "acquisition":
+            for name in ("analysis", "recorder"):
+                self._tell(name, "prepare")
+
+    # -- watch ---------------------------------------------------------------
+
+    def _turn(self, idle: Callable[[], None]) -> None:
+        """Take what has come, keep the children company, look after the dead."""
+        received = self._inbox.receive(50)
+        while received is not None:
+            self._take(*received)
+            received = self._inbox.receive(0)
+        if time.monotonic() - self._pinged > PING_EVERY_S:
+            self._pinged = time.monotonic()
+            for name in self._processes:
+                self._tell(name, "ping")
+        idle()
+
+    def _take(self, sender: bytes, record: Any) -> None:
+        if not isinstance(record, Ready | Health):
+            return
+        process = self._processes.get(record.process)
+        if process is None:
+            return
+        joined = process.identity != sender
+        process.identity = sender
+        if isinstance(record, Ready):
+            self._on_ready(record)
+            return
+        process.health = record
+        self._notice(record)
+        for listener in ("recorder", "display"):
+            self._relay(listener, record)
+        stand = self._processes["acquisition"].ready
+        if joined and stand is not None and record.process in ("analysis", "recorder"):
+            self._tell(record.process, "prepare")
+
+    def _relay(self, name: str, health: Health) -> None:
+        process = self._processes.get(name)
+        if process and process.identity and process.handle.is_alive():
+            self._inbox.answer(process.identity, health)
+
+    def _tell(self, name: str, command: Any) -> None:
+        process = self._processes.get(name)
+        if process is None or process.identity is None:
+            return
+        record = Command(
+            command, tuple(self._addresses.items()), tuple(self._facts.items())
+        )
+        self._inbox.answer(process.identity, record)
+
+    def _watch(self, idle: Callable[[], None]) -> None:
+        while not self._stop_asked:
+            self._turn(idle)
+            for name in BODIES:
+                process = self._processes.get(name)
+                if process and not process.handle.is_alive():
+                    self._on_death(process)
+            acquisition = self._processes["acquisition"]
+            if acquisition.ended and not self._stop_asked:
+                health = acquisition.health
+                if health is not None and health.state == "faulted":
+                    self._fault(health.message)
+                self.stop("the time-lapse is complete")
+
+    def _on_death(self, process: _Process) -> None:
+        """Say so; restart the analysis, do without the window, else end the run."""
+        code = process.handle.exitcode
+        if process.name == "display" and code == 0:
+            del self._processes["display"]  # the window was closed
+            return
+        if process.ended and process.name == "acquisition":
+            return
+        message = f"{process.name} died (exit code {code})"
+        recent = [
+            t for t in process.starts if time.monotonic() - t < RESTART_WINDOW_S
+        ]
+        if process.name == "analysis" and len(recent) < MOST_RESTARTS:
+            self._alarm(process.name, f"{message}; restarting it, recording goes on")
+            self._spawn("analysis")
+        elif process.name == "display":
+            self._alarm(process.name, f"{message}; the run goes on without a window")
+            del self._processes["display"]
+        else:
+            self._alarm(process.name, message)
+            self._fault(message)
+
+    def _alarm(self, name: str, message: str) -> None:
+        logger.error(message)
+        now = time.monotonic()
+        health = Health(
+            name, "faulted", now, time.monotonic_ns(), 0.0, 0, 0, message, (), ()
+        )
+        self._notice(health)
+        for listener in ("recorder", "display"):
+            self._relay(listener, health)
+
+    def _fault(self, reason: str) -> None:
+        self.state = "faulted"
+        self.stop(reason)
+
+    # -- end -----------------------------------------------------------------
+
+    def _end_all(self, idle: Callable[[], None]) -> None:
+        """Source first, then analysis, then the recorder, so that nothing is lost."""
+        if self.state != "faulted":
+            self.state = "stopping"
+        for name in ("acquisition", "analysis", "recorder", "display"):
+            process = self._processes.get(name)
+            if process is None:
+                continue
+            deadline = time.monotonic() + END_TIMEOUT_S
+            while process.handle.is_alive() and time.monotonic() < deadline:
+                self._tell(name, "stop")
+                self._turn(idle)
+            if process.handle.is_alive():
+                self._alarm(name, f"{name} did not stop in {END_TIMEOUT_S:g} s: killed")
+                process.handle.kill()
+            process.handle.join(5)
+        while (received := self._inbox.receive(100)) is not None:
+            self._take(*received)
+
+    def _outcome(self) -> Outcome:
+        healths = {
+            name: process.health
+            for name, process in self._processes.items()
+            if process.health is not None
+        }
+        faulted = self.state == "faulted" or any(
+            h.state == "faulted" for n, h in healths.items() if n == "recorder"
+        )
+        self.state = "faulted" if faulted else "ended"
+        reason = self._reason
+        recorder = healths.get("recorder")
+        if recorder is not None and recorder.state == "faulted":
+            reason = f"recorder: {recorder.message}"
+        wall_s = time.monotonic() - self._started
+        return Outcome(self.state, reason, healths, wall_s)

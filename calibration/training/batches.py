@@ -1,0 +1,180 @@
+"""Batches of augmented crops; the crop of a step depends on seed and step alone."""
+
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from acquisition.records import PHASE_RAD_PER_COUNT, CellState
+from calibration.training.fields import TrainingField, load_field
+from calibration.training.losses import Targets
+from calibration.training.recipe import Augmentation
+from inference.cards import Normalisation
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """An augmented piece of a field; all ``(y, x)`` of the crop size."""
+
+    image: NDArray[np.float32]  # as the network sees it
+    labels: NDArray[np.uint16]
+    separation: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Images ``(B, 1, H, W)`` and their truth."""
+
+    images: torch.Tensor
+    targets: Targets
+
+
+class Pool:
+    """The fields on disk; those that appear while training runs join in.
+
+    With all fields on disk beforehand a training run is reproducible; while they are
+    still being made, the draws follow what exists.
+    """
+
+    def __init__(self, paths: list[Path]) -> None:
+        self._waiting = list(paths)
+        self.fields: list[TrainingField] = []
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Load the fields that have appeared, in order."""
+        while self._waiting and self._waiting[0].exists():
+            self.fields.append(load_field(self._waiting.pop(0)))
+
+
+def draw_crop(
+    field: TrainingField,
+    settings: Augmentation,
+    normalisation: Normalisation,
+    rng: np.random.Generator,
+) -> Crop:
+    """Cut, scale, turn and disturb a piece of a field."""
+    size = settings.crop_px
+    low, high = np.log(settings.scale)
+    factor = float(np.exp(rng.uniform(low, high)))
+    side = min(round(size / factor), *field.labels.shape)
+    top, left = (int(rng.integers(0, extent - side + 1)) for extent in field.labels.shape)
+    window = np.s_[top : top + side, left : left + side]
+    way = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    phase = cv2.resize(field.phase[window].astype(np.float32), (size, size), None, 0, 0, way)
+    labels = cv2.resize(field.labels[window], (size, size), None, 0, 0, cv2.INTER_NEAREST)
+    separation = cv2.resize(field.separation[window], (size, size), None, 0, 0, way)
+    image = (phase - normalisation.offset) * normalisation.scale
+    image = _disturbed(image.astype(np.float32), settings, normalisation, rng)
+    turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
+    return Crop(
+        image=_turned(image, turns, mirrored),
+        labels=_turned(labels, turns, mirrored),
+        separation=_turned(separation, turns, mirrored).astype(np.float32) / 255.0,
+    )
+
+
+def assemble(crops: list[Crop], fields: list[TrainingField]) -> Batch:
+    """Number the cells of all crops through, and make tensors."""
+    objects = np.zeros((len(crops), *crops[0].labels.shape), np.int64)
+    classes = np.zeros_like(objects)
+    dead: list[NDArray[np.bool_]] = []
+    count = 0
+    for index, (crop, field) in enumerate(zip(crops, fields, strict=True)):
+        present = np.unique(crop.labels)
+        present = present[present > 0]
+        number = np.zeros(len(field.states), np.int64)
+        number[present] = np.arange(count + 1, count + 1 + len(present))
+        objects[index] = number[crop.labels]
+        classes[index] = field.states[crop.labels]
+        dead.append(field.states[present] == CellState.DEAD)
+        count += len(present)
+    images = np.stack([crop.image for crop in crops])[:, None]
+    separation = np.stack([crop.separation for crop in crops])
+    targets = Targets(
+        classes=torch.from_numpy(classes),
+        separation=torch.from_numpy(separation),
+        objects=torch.from_numpy(objects),
+        dead=torch.from_numpy(np.concatenate(dead).astype(np.float32)),
+    )
+    return Batch(torch.from_numpy(images), targets)
+
+
+class BatchMaker:
+    """Makes the batch of any step."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        settings: Augmentation,
+        normalisation: Normalisation,
+        batch: int,
+        seed: int,
+    ) -> None:
+        self.pool = pool
+        self.settings = settings
+        self.normalisation = normalisation
+        self.batch = batch
+        self.seed = seed
+
+    def make(self, step: int) -> Batch:
+        """Make the batch of a step from seed and step alone."""
+        rng = np.random.default_rng([self.seed, step])
+        fields = self.pool.fields
+        chosen = [fields[int(rng.integers(len(fields)))] for _ in range(self.batch)]
+        crops = [
+            draw_crop(field, self.settings, self.normalisation, rng) for field in chosen
+        ]
+        return assemble(crops, chosen)
+
+    def ahead(self, first: int, last: int) -> Iterator[Batch]:
+        """Yield the batches of steps ``first`` to ``last - 1``, made one thread ahead."""
+        ready: queue.Queue[Batch] = queue.Queue(maxsize=2)
+        stopped = threading.Event()
+
+        def fill() -> None:
+            for step in range(first, last):
+                batch = self.make(step)
+                while not stopped.is_set():
+                    try:
+                        ready.put(batch, timeout=0.2)
+                        break
+                    except queue.Full:
+                        continue
+                if stopped.is_set():
+                    return
+
+        worker = threading.Thread(target=fill, name="batches", daemon=True)
+        worker.start()
+        try:
+            for _ in range(first, last):
+                yield ready.get()
+        finally:
+            stopped.set()
+            worker.join()
+
+
+def _disturbed(
+    image: NDArray[np.float32],
+    settings: Augmentation,
+    normalisation: Normalisation,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """Change gain and offset, and add noise, within the limits of the settings."""
+    per_rad = normalisation.scale / PHASE_RAD_PER_COUNT
+    gain = 1.0 + rng.uniform(-settings.gain, settings.gain)
+    offset = per_rad * rng.uniform(-settings.offset_rad, settings.offset_rad)
+    sigma = per_rad * rng.uniform(0.0, settings.noise_rad)
+    noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(sigma)
+    return image * np.float32(gain) + np.float32(offset) + noise
+
+
+def _turned(array: NDArray[np.generic], turns: int, mirrored: bool) -> NDArray:  # type: ignore[type-arg]
+    turned = np.rot90(array, turns)
+    return np.ascontiguousarray(turned[:, ::-1] if mirrored else turned)

@@ -1,0 +1,152 @@
+"""Training fields: simulated four-step frames, their phase, and the exact truth.
+
+A field is a draw of the optics, camera and culture around a world (domain
+randomisation: Tobin et al. 2017) with its own seed. Fields are kept on disk, so that a
+training run can be resumed and several can share them.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.records import CellState
+from acquisition.simulated.fields import Field as SimulatedField
+from acquisition.simulated.fields import randomise, render_field
+from acquisition.simulated.world import Mix, World
+from calibration.training.recipe import Fields, Split
+from configs.schema import Stand
+from inference.phase import PhaseRetrieval
+
+logger = logging.getLogger(__name__)
+
+_WORLD_STREAM = 77
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingField:
+    """One field as the network is trained on it."""
+
+    phase: NDArray[np.uint16]  # (y, x) coded phase
+    labels: NDArray[np.uint16]  # (y, x) instance map, 0 background
+    separation: NDArray[np.uint8]  # (y, x) 255 times the distance, 1 at the middle
+    states: NDArray[np.uint8]  # (label + 1,) CellState of every label, 0 first
+
+
+def make_field(settings: Fields, seed: int) -> TrainingField:
+    """Render the field of a seed; the same seed gives the same field."""
+    rng = np.random.default_rng([seed, _WORLD_STREAM])
+    world = randomise(World.load(settings.world), rng)
+    mix = None if rng.random() < settings.natural else draw_mix(settings, rng)
+    return from_simulated(render_field(world, seed, settings.size_px, mix), world)
+
+
+def make_world_field(name: str, seed: int, size_px: int) -> TrainingField:
+    """Render a field of a world as it stands, for tests on unseen worlds."""
+    world = World.load(name)
+    return from_simulated(render_field(world, seed, size_px, None), world)
+
+
+def draw_mix(settings: Fields, rng: np.random.Generator) -> Mix:
+    """Draw how many cells of the field are dead, and how many only look like it."""
+    dead = rng.uniform(*settings.dead)
+    alike = rng.uniform(*settings.look_alikes)
+    ghost, secondary = dead * rng.dirichlet([3.0, 3.0])
+    mitosis, spreading, early, late, swelling = alike * rng.dirichlet([2.0] * 5)
+    return Mix(
+        mitosis=mitosis,
+        spreading=spreading,
+        early_apoptosis=early,
+        late_apoptosis=late,
+        swelling=swelling,
+        secondary_necrosis=secondary,
+        ghost=ghost,
+    )
+
+
+def from_simulated(field: SimulatedField, world: World) -> TrainingField:
+    """Retrieve the phase as the live path does, and derive the targets."""
+    stand = Stand(
+        wavelength_um=world.optics.wavelength_um,
+        ring_amplitude=world.optics.ring_amplitude,
+    )
+    retrieve = PhaseRetrieval(stand, field.labels.shape)
+    states = np.concatenate([np.zeros(1, np.uint8), field.state])
+    return TrainingField(
+        phase=retrieve(field.frames),
+        labels=field.labels,
+        separation=separation_target(field.labels),
+        states=states,
+    )
+
+
+def separation_target(labels: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Give 255 times the distance to the border of the own cell, 1 at its middle."""
+    inside = (labels > 0).astype(np.uint8)
+    for axis in (0, 1):  # carve the seam between touching cells, on both sides
+        first = [slice(None), slice(None)]
+        second = [slice(None), slice(None)]
+        first[axis], second[axis] = slice(None, -1), slice(1, None)
+        seam = labels[tuple(first)] != labels[tuple(second)]
+        inside[tuple(first)][seam] = 0
+        inside[tuple(second)][seam] = 0
+    distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)
+    distance[labels > 0] += 0.5  # the carved pixels are cell, half a pixel deep
+    peak = np.zeros(int(labels.max()) + 1, np.float32)
+    np.maximum.at(peak, labels.ravel(), distance.ravel())
+    peak[peak == 0] = 1.0
+    return np.asarray(np.rint(255.0 * distance / peak[labels]), dtype=np.uint8)
+
+
+def object_classes(field: TrainingField) -> NDArray[np.uint8]:
+    """Give the CellState code of every pixel ``(y, x)``."""
+    return field.states[field.labels]
+
+
+def dead_flags(field: TrainingField) -> NDArray[np.bool_]:
+    """Tell of every label, 0 first, whether it is dead."""
+    return field.states == CellState.DEAD
+
+
+def field_path(directory: Path, seed: int) -> Path:
+    """Give the file of a field."""
+    return directory / f"{seed}.npz"
+
+
+def save_field(path: Path, field: TrainingField) -> None:
+    """Write a field, all or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(".part")
+    with scratch.open("wb") as file:
+        np.savez(
+            file,
+            phase=field.phase,
+            labels=field.labels,
+            separation=field.separation,
+            states=field.states,
+        )
+    scratch.replace(path)
+
+
+def load_field(path: Path) -> TrainingField:
+    """Read a field back."""
+    with np.load(path, allow_pickle=False) as file:
+        return TrainingField(
+            phase=file["phase"],
+            labels=file["labels"],
+            separation=file["separation"],
+            states=file["states"],
+        )
+
+
+def generate(settings: Fields, directory: Path, splits: tuple[Split, ...]) -> None:
+    """Render every field of the splits that is not on disk yet."""
+    for split in splits:
+        for seed in settings.seeds(split):
+            path = field_path(directory, seed)
+            if not path.exists():
+                save_field(path, make_field(settings, seed))
+        logger.info("%s fields are complete", split)

@@ -1,0 +1,83 @@
+"""The loss: classes of pixels, distance to the border, and whole cells.
+
+The loss on whole cells is the binary cross-entropy of the mean logit (dead - live) of
+each cell. It says what the product asks, every cell counts once whatever its size, and
+it reaches the same result in about two thirds of the steps.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from acquisition.records import CellState
+from calibration.training.recipe import Losses
+
+_SEPARATION_BETA = 0.1
+"""Where the smooth L1 turns from a square to a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """The truth of a batch."""
+
+    classes: Tensor  # (B, H, W) int64 CellState codes
+    separation: Tensor  # (B, H, W) float, 0 at the border to 1 at the middle of a cell
+    objects: Tensor  # (B, H, W) int64, 0 background, cells from 1 over the whole batch
+    dead: Tensor  # (object,) float, 1 where cell ``index + 1`` is dead
+
+
+@dataclass(frozen=True, slots=True)
+class LossParts:
+    """The parts of the loss of a batch, before their weights."""
+
+    classes: Tensor
+    separation: Tensor
+    objects: Tensor
+
+    def total(self, weights: Losses) -> Tensor:
+        """Give the weighted sum."""
+        return (
+            self.classes
+            + weights.separation * self.separation
+            + weights.objects * self.objects
+        )
+
+
+def loss_parts(planes: Tensor, targets: Targets, weights: Losses) -> LossParts:
+    """Compare the planes ``(B, 4, H, W)`` of the network with the truth."""
+    planes = planes.float()
+    class_weights = planes.new_tensor(weights.classes)
+    margin = planes[:, CellState.DEAD] - planes[:, CellState.LIVE]  # (B, H, W)
+    return LossParts(
+        classes=functional.cross_entropy(planes[:, :3], targets.classes, class_weights),
+        separation=functional.smooth_l1_loss(
+            planes[:, 3], targets.separation, beta=_SEPARATION_BETA
+        ),
+        objects=object_loss(margin, targets, weights.min_object_px),
+    )
+
+
+def object_loss(margin: Tensor, targets: Targets, min_object_px: int) -> Tensor:
+    """Give the binary cross-entropy of the mean logit of each cell.
+
+    Pieces below ``min_object_px`` are left out; without any cell the loss is 0.
+    """
+    logits, pixels = object_logits(margin, targets.objects, len(targets.dead))
+    whole = pixels >= min_object_px
+    if not bool(whole.any()):
+        return margin.sum() * 0.0
+    return functional.binary_cross_entropy_with_logits(
+        logits[whole], targets.dead[whole]
+    )
+
+
+def object_logits(
+    margin: Tensor, objects: Tensor, count: int
+) -> tuple[Tensor, Tensor]:
+    """Give the mean logit and the pixel count of cells 1 to ``count``."""
+    index = objects.reshape(-1)
+    sums = margin.new_zeros(count + 1).index_add(0, index, margin.reshape(-1))
+    pixels = torch.bincount(index, minlength=count + 1)
+    return sums[1:] / pixels[1:].clamp(min=1), pixels[1:]

@@ -1,0 +1,1 @@
+"""The engines, one backend a file; ``inference.select`` chooses between them."""

@@ -1,0 +1,79 @@
+"""The graph that every engine runs: normalise, network, class decision.
+
+Counts and two scalars go in, three 8-bit maps come out. That removes four float planes
+of traffic per frame, and makes engines comparable at their outputs.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from acquisition.errors import BadModel
+from inference.cards import Card
+from inference.nets.stem_unet import PLANES, StemUNet
+
+
+class Graph(nn.Module):
+    """Camera or phase counts to maps.
+
+    ``frame`` ``(1, 1, H, W)`` float, ``offset`` and ``scale`` ``(1,)`` give
+    ``(1, 3, H, W)`` float, whole numbers 0 to 255: CellState codes, 255 P(dead) and
+    255 times the separation distance.
+
+    The decision is taken before the pixels are unfolded, on whole channel groups: the
+    large memory movement then carries three planes instead of four.
+    """
+
+    def __init__(self, network: StemUNet, temperature: float) -> None:
+        super().__init__()
+        self.network = network
+        self.temperature = temperature
+
+    def forward(self, frame: Tensor, offset: Tensor, scale: Tensor) -> Tensor:
+        """Give the maps; see the class."""
+        planes = self.network.folded((frame - offset) * scale)  # (1, 4 s s, h, w)
+        background, live, dead, separation = planes.chunk(PLANES, dim=1)
+        is_cell = torch.maximum(live, dead) > background
+        is_dead = dead > live
+        classes = is_cell.float() + (is_cell & is_dead).float()  # CellState codes
+        probability = torch.sigmoid((dead - live) / self.temperature)
+        shares = torch.cat([probability, separation.clamp(0.0, 1.0)], dim=1)
+        folded = torch.cat([classes, torch.round(shares * 255.0)], dim=1)
+        return functional.pixel_shuffle(folded, self.network.stem)  # (1, 3, H, W)
+
+
+def build_network(card: Card) -> StemUNet:
+    """Make the network of a card, with random weights."""
+    shape = card.architecture
+    return StemUNet(stem=shape.stem, base=shape.base, levels=shape.levels)
+
+
+def build_graph(card: Card, weights: Mapping[str, NDArray[np.generic]]) -> Graph:
+    """Make the graph of a model, ready to serve.
+
+    Raises
+    ------
+    BadModel
+        If the weights do not fit the architecture of the card.
+    """
+    network = build_network(card)
+    wanted = {
+        name: tensor
+        for name, tensor in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    wrong = sorted(set(wanted) ^ set(weights)) or [
+        name for name in wanted if tuple(wanted[name].shape) != weights[name].shape
+    ]
+    if wrong:
+        raise BadModel(
+            f"model {card.name}: {len(wrong)} weights do not fit the architecture of "
+            f"the card ({wrong[0]} first); take card and weights from the same training"
+        )
+    for name, tensor in wanted.items():
+        tensor.copy_(torch.from_numpy(weights[name].astype(np.float32)))
+    return Graph(network.eval(), card.temperature).eval().requires_grad_(False)

@@ -1,0 +1,300 @@
+"""From tracks to events: a cell died, two cells met.
+
+Death is a filter over two states, live and dead for good, per track. Its evidence is
+the calibrated probability of every frame, made weaker the closer the frames follow one
+another: neighbouring frames show the same mistake twice, so a burst proves little and a
+frame after minutes proves most. Contact is a rule on touching masks with memory.
+
+Times of events are those of the frame that decided them.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.records import CellState, Event, Segmented, Tracks
+from configs.schema import ContactRule, DeathRule, Events
+
+CORRELATION_S = 60.0
+"""Mistakes of the network on one cell fade over about this experiment time."""
+FIRST_FRAME_WEIGHT = 0.3
+"""Weight of the first frame of a track, which has none before it."""
+EVIDENCE_LIMIT = 3.0
+"""One frame moves the log odds by at most this, however sure the network is."""
+LOG_ODDS_LIMIT = 15.0
+SMALLEST_PROBABILITY = 1e-4
+UNSURE_BAND = (0.35, 0.65)
+"""Filtered probabilities in this band leave the state of a track open."""
+
+
+def weigh_evidence(
+    dead_probability: NDArray[np.floating[Any]], step_s: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Give the log odds that one frame adds, after its steps since the frame before.
+
+    Parameters
+    ----------
+    dead_probability
+        (cell,) calibrated probability of this frame alone.
+    step_s
+        (cell,) experiment seconds since the cell was last seen; infinite for never.
+    """
+    bounded = np.clip(
+        dead_probability.astype(np.float64),
+        SMALLEST_PROBABILITY,
+        1 - SMALLEST_PROBABILITY,
+    )
+    weight = np.where(
+        np.isinf(step_s), FIRST_FRAME_WEIGHT, -np.expm1(-step_s / CORRELATION_S)
+    )
+    evidence = weight * np.log(bounded / (1 - bounded))
+    return np.clip(evidence, -EVIDENCE_LIMIT, EVIDENCE_LIMIT)
+
+
+@dataclass(slots=True)
+class _Lives:
+    """The death filter of every track, one row a track, ordered by id."""
+
+    track_id: NDArray[np.int64]
+    log_odds: NDArray[np.float64]  # of being dead; starts at even odds
+    seen_s: NDArray[np.float64]  # time of the last frame with evidence, -inf never
+    seen: NDArray[np.int32]  # frames with evidence
+    above: NDArray[np.int32]  # consecutive ones over the bar
+    was_live: NDArray[np.bool_]  # settled, and believed to live
+    dead: NDArray[np.bool_]  # for good
+
+
+class EventRules:
+    """Watches the tracks of one stage position.
+
+    Parameters
+    ----------
+    settings
+        The section ``[events]``.
+    ids
+        Source of event ids; share one among positions to keep them unique in a run.
+    """
+
+    def __init__(self, settings: Events, ids: Iterator[int] | None = None) -> None:
+        self._ids = itertools.count(1) if ids is None else ids
+        self._deaths = _Deaths(settings.death)
+        self._contacts = _Contacts(settings.contact)
+        self._time_s = -np.inf
+
+    def update(
+        self, segmented: Segmented, tracks: Tracks
+    ) -> tuple[Tracks, tuple[Event, ...]]:
+        """Give the tracks with their filtered state, and what happened to them.
+
+        A frame that is not later than the last one brings no evidence and no event.
+        """
+        info = segmented.info
+        step_s = info.time_s - self._time_s
+        if step_s <= 0:
+            return self._deaths.describe(tracks), ()
+        self._time_s = info.time_s
+        died = self._deaths.update(segmented, tracks, step_s)
+        judged = self._deaths.describe(tracks)
+        met = self._contacts.update(segmented, tracks)
+        events = [self._death(segmented, judged, row) for row in died]
+        events += [self._contact(segmented, judged, pair) for pair in met]
+        return judged, tuple(events)
+
+    def _death(self, segmented: Segmented, tracks: Tracks, row: int) -> Event:
+        info = segmented.info
+        y_um, x_um = tracks.centre_um[row].tolist()
+        return Event(
+            event_id=next(self._ids),
+            kind="death",
+            time_s=info.time_s,
+            sequence=info.sequence,
+            position=info.position,
+            tracks=(int(tracks.track_id[row]),),
+            centre_yx_um=(y_um, x_um),
+            probability=float(tracks.dead_probability[row]),
+            threshold=self._deaths.rule.probability,
+            model=segmented.model,
+        )
+
+    def _contact(
+        self, segmented: Segmented, tracks: Tracks, pair: tuple[int, int]
+    ) -> Event:
+        # Touching masks are measured, not estimated: probability and bar are 1.
+        info = segmented.info
+        rows = np.searchsorted(tracks.track_id, pair)
+        y_um, x_um = tracks.centre_um[rows].mean(axis=0).tolist()
+        return Event(
+            event_id=next(self._ids),
+            kind="contact",
+            time_s=info.time_s,
+            sequence=info.sequence,
+            position=info.position,
+            tracks=pair,
+            centre_yx_um=(y_um, x_um),
+            probability=1.0,
+            threshold=1.0,
+            model=segmented.model,
+        )
+
+
+class _Deaths:
+    """The two-state filter: live -> dead, never back."""
+
+    def __init__(self, rule: DeathRule) -> None:
+        self.rule = rule
+        self._lives = _unknown(np.empty(0, np.int64))
+
+    def update(
+        self, segmented: Segmented, tracks: Tracks, step_s: float
+    ) -> NDArray[np.int64]:
+        """Take one frame and give the rows of the tracks that died."""
+        lives = self._lives = _follow(self._lives, tracks.track_id)
+        if np.isfinite(step_s):
+            lives.log_odds = self._age(lives.log_odds, step_s)
+        rows = np.flatnonzero(tracks.label > 0)
+        cells = np.searchsorted(segmented.cells.label, tracks.label[rows])
+        probability = segmented.cells.dead_probability[cells]
+        known = np.isfinite(probability)
+        rows, probability = rows[known], probability[known]
+
+        since_s = segmented.info.time_s - lives.seen_s[rows]
+        lives.log_odds[rows] += weigh_evidence(probability, since_s)
+        np.clip(lives.log_odds, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT, out=lives.log_odds)
+        lives.seen_s[rows] = segmented.info.time_s
+        lives.seen[rows] += 1
+        return self._decide(rows)
+
+    def _age(self, log_odds: NDArray[np.float64], step_s: float) -> NDArray[np.float64]:
+        # P' = P + (1 - P) h, which for the odds o is (o + h) / (1 - h).
+        hazard = -np.expm1(-self.rule.hazard_per_h * step_s / 3600)
+        return np.logaddexp(log_odds, np.log(hazard)) - np.log1p(-hazard)
+
+    def _decide(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        lives, bar = self._lives, self.rule.probability
+        probability = _sigmoid(lives.log_odds[rows])
+        settled = lives.seen[rows] >= self.rule.settle_frames
+        lives.above[rows] = np.where(probability > bar, lives.above[rows] + 1, 0)
+        lives.was_live[rows] |= settled & (probability < 1 - bar)
+        dies = settled & ~lives.dead[rows] & (lives.above[rows] >= self.rule.frames)
+        lives.dead[rows[dies]] = True
+        return rows[dies & lives.was_live[rows]]
+
+    def describe(self, tracks: Tracks) -> Tracks:
+        """Give the tracks with probability, state and doubt of the filter."""
+        lives = _follow(self._lives, tracks.track_id)
+        probability = _sigmoid(lives.log_odds)
+        probability[lives.dead] = np.maximum(
+            probability[lives.dead], self.rule.probability
+        )
+        low, high = UNSURE_BAND
+        return replace(
+            tracks,
+            dead_probability=probability.astype(np.float32),
+            state=np.where(probability > 0.5, CellState.DEAD, CellState.LIVE).astype(
+                np.uint8
+            ),
+            unsure=(probability >= low) & (probability <= high),
+        )
+
+
+class _Contacts:
+    """Pairs that touch after they were apart, each reported once."""
+
+    def __init__(self, rule: ContactRule) -> None:
+        self._rule = rule
+        self._runs: dict[int, int] = {}  # track -> frames in a row in which it was seen
+        self._pairs: dict[tuple[int, int], _Pair] = {}
+
+    def update(self, segmented: Segmented, tracks: Tracks) -> list[tuple[int, int]]:
+        """Take one frame and give the pairs that met."""
+        seen = tracks.label > 0
+        track_of = dict(
+            zip(
+                tracks.label[seen].tolist(), tracks.track_id[seen].tolist(), strict=True
+            )
+        )
+        touching = _touching_tracks(segmented.cells.touching, track_of)
+        met = [pair for pair in sorted(touching) if self._touch(pair)]
+        alive = set(tracks.track_id.tolist())
+        present = set(track_of.values())
+        self._part(touching, alive, present)
+        self._runs = {track: self._runs.get(track, 0) + 1 for track in present}
+        return met
+
+    def _touch(self, pair: tuple[int, int]) -> bool:
+        state = self._pairs.get(pair)
+        if state is None:
+            # Never touched so far: apart for as long as both were seen in a row.
+            free = min(self._runs.get(track, 0) for track in pair)
+            state = self._pairs[pair] = _Pair(armed=free >= self._rule.apart_frames)
+        state.touching += 1
+        state.apart = 0
+        if state.armed and state.touching >= self._rule.on_frames:
+            state.armed = False
+            return True
+        return False
+
+    def _part(
+        self, touching: set[tuple[int, int]], alive: set[int], present: set[int]
+    ) -> None:
+        # A pair of which one is unseen may be two cells in one mask: it waits.
+        for pair in [pair for pair in self._pairs if pair not in touching]:
+            state = self._pairs[pair]
+            if not alive.issuperset(pair):
+                del self._pairs[pair]
+            elif present.issuperset(pair):
+                state.touching = 0
+                state.apart += 1
+                state.armed |= state.apart >= self._rule.apart_frames
+            else:
+                state.apart = 0
+
+
+@dataclass(slots=True)
+class _Pair:
+    armed: bool
+    touching: int = 0
+    apart: int = 0
+
+
+def _touching_tracks(
+    touching: NDArray[np.int32], track_of: dict[int, int]
+) -> set[tuple[int, int]]:
+    pairs = set()
+    for one, other in touching.tolist():
+        if one in track_of and other in track_of:
+            first, second = sorted((track_of[one], track_of[other]))
+            pairs.add((first, second))
+    return pairs
+
+
+def _unknown(track_id: NDArray[np.int64]) -> _Lives:
+    count = track_id.size
+    return _Lives(
+        track_id=track_id,
+        log_odds=np.zeros(count),
+        seen_s=np.full(count, -np.inf),
+        seen=np.zeros(count, np.int32),
+        above=np.zeros(count, np.int32),
+        was_live=np.zeros(count, np.bool_),
+        dead=np.zeros(count, np.bool_),
+    )
+
+
+def _follow(lives: _Lives, track_id: NDArray[np.int64]) -> _Lives:
+    """Give the filters of these tracks: old ones kept, new ones unknown."""
+    new = _unknown(track_id)
+    _, old_rows, new_rows = np.intersect1d(
+        lives.track_id, track_id, assume_unique=True, return_indices=True
+    )
+    for name in ("log_odds", "seen_s", "seen", "above", "was_live", "dead"):
+        getattr(new, name)[new_rows] = getattr(lives, name)[old_rows]
+    return new
+
+
+def _sigmoid(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 1 / (1 + np.exp(-log_odds))

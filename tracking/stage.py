@@ -1,0 +1,144 @@
+"""The tracking stage: a segmented frame in, its complete analysis out."""
+
+import itertools
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from acquisition.records import Analysed, Cells, FrameInfo, Segmented, read_only
+from configs.schema import Events, Tracking, Trigger
+from tracking.bank import Bank, forecast
+from tracking.events import EventRules
+from tracking.requests import RequestRules
+from tracking.tracker import Tracker
+
+RECENTRED = "request-"
+"""Positions whose names begin so are visits to an event, not of the protocol."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Position:
+    """What watches one stage position."""
+
+    tracker: Tracker
+    bank: Bank
+    rules: EventRules
+
+
+class TrackingStage:
+    """Tracks, forecasts, events and requests of all positions of a run.
+
+    Every position has a tracker of its own; track, event and request ids are unique in
+    the run. Frames of a position that a request recentred are measured only: their
+    cells are not tracked.
+    """
+
+    def __init__(
+        self, tracking: Tracking, events: Events, triggers: tuple[Trigger, ...]
+    ) -> None:
+        self._tracking = tracking
+        self._events = events
+        self._triggers = triggers
+        self._track_ids = itertools.count(1)
+        self._event_ids = itertools.count(1)
+        self._positions: dict[str, _Position] = {}
+        self._requests = RequestRules(triggers)
+
+    @property
+    def refused(self) -> int:
+        """Requests that the rate limits held back."""
+        return self._requests.refused
+
+    def __call__(self, segmented: Segmented) -> Analysed:
+        """Analyse one frame; ``decision_ns`` is when the requests were ready."""
+        if segmented.info.position.startswith(RECENTRED):
+            return self._measured_only(segmented)
+        position = self._position(segmented.info.position)
+        found = position.tracker.update(segmented)
+        tracks, events = position.rules.update(segmented, found)
+        tracks_ns = time.monotonic_ns()
+        predicted = position.bank.update(segmented.info.time_s, tracks)
+        forecast_ns = time.monotonic_ns()
+        requests = self._requests.update(segmented.info, events, forecast_ns)
+        analysed = Analysed(
+            segmented,
+            tracks,
+            predicted,
+            events,
+            requests,
+            tracks_ns,
+            forecast_ns,
+            time.monotonic_ns(),
+        )
+        read_only(analysed)
+        return analysed
+
+    def warm_up(self) -> None:
+        """Compile everything on made-up frames, and forget them."""
+        stage = TrackingStage(self._tracking, self._events, self._triggers)
+        for sequence in (1, 2, 3):
+            stage(_made_up(sequence))
+
+    def _position(self, name: str) -> _Position:
+        if name not in self._positions:
+            self._positions[name] = _Position(
+                Tracker(self._tracking, self._track_ids),
+                Bank(self._tracking),
+                EventRules(self._events, self._event_ids),
+            )
+        return self._positions[name]
+
+    def _measured_only(self, segmented: Segmented) -> Analysed:
+        tracks = Tracker(self._tracking).present()
+        predicted = forecast(tracks, self._tracking)
+        now_ns = time.monotonic_ns()
+        analysed = Analysed(
+            segmented, tracks, predicted, (), (), now_ns, now_ns, now_ns
+        )
+        read_only(analysed)
+        return analysed
+
+
+def _made_up(sequence: int) -> Segmented:
+    """Give two cells that touch, in a field of 64 um, half a minute a frame."""
+    info = FrameInfo(
+        sequence=sequence,
+        time_s=30.0 * sequence,
+        modality="slim",
+        pixel_size_um=1.0,
+        exposure_ms=1.0,
+        saturation_dn=65_535,
+        position="warm-up",
+        stage_yx_um=(0.0, 0.0),
+        focus_um=0.0,
+        cause="protocol",
+        dose_gy=0.0,
+        beam_open=False,
+        exposure_start_ns=0,
+        exposure_end_ns=0,
+        read_ns=0,
+    )
+    blank = np.zeros((64, 64), np.uint16)
+    cells = _two_cells()
+    return Segmented(info, blank, blank, cells, "warm-up", "none", 0, 0, 0, 0)
+
+
+def _two_cells() -> Cells:
+    column = np.ones(2, np.float32)
+    no = np.zeros(2, np.bool_)
+    return Cells(
+        label=np.array([1, 2], np.int32),
+        centre_um=np.array([[0.0, -8.0], [0.0, 8.0]]),
+        area_um2=200 * column,
+        axes_um=np.ones((2, 2), np.float32),
+        angle_rad=column,
+        mean_phase_rad=column,
+        dry_mass_pg=column,
+        dead_probability=0.1 * column,
+        state=np.ones(2, np.uint8),
+        unsure=no,
+        touches_edge=no,
+        box_px=np.zeros((2, 4), np.int32),
+        touching=np.array([[1, 2]], np.int32),
+    )
