@@ -12,20 +12,24 @@ it has and ends by itself.
 """
 
 import gc
+import importlib.metadata
 import logging
-import shutil
 import signal
 import time
 import tomllib
+import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from acquisition.archive.writer import RunFacts, RunWriter
-from acquisition.errors import BadRun, VigilError
+from acquisition.archive.directory import load_manifest
+from acquisition.archive.schema import MANIFEST, RunFacts
+from acquisition.archive.writer import RunWriter
+from acquisition.errors import VigilError
 from acquisition.records import (
     Analysed,
     Command,
@@ -63,9 +67,11 @@ class Child:
         self.name = name
         self.stopping = False
         self.holding = False
+        self.final_state = "ended"
         self.relayed: list[Health] = []
         self._line = Outbox(control)
         self._process = psutil.Process()
+        self._running: tuple[float, float] | None = None  # wall and processor seconds
         self._reported = 0.0
         self._heard = time.monotonic()
 
@@ -114,19 +120,25 @@ class Child:
         if not message and not final and now - self._reported < REPORT_EVERY_S:
             return
         self._reported = now
-        cpu = self._process.cpu_times()
+        times = self._process.cpu_times()
+        cpu_s = times.user + times.system
+        if self._running is None and state == "running":
+            self._running = now, cpu_s
+        known = dict(facts or {})
+        if self._running is not None and now > self._running[0]:
+            known["cpu_share"] = (cpu_s - self._running[1]) / (now - self._running[0])
         self._line.send(
             Health(
                 process=self.name,
                 state=state,
                 time_s=now,
                 sent_ns=time.monotonic_ns(),
-                cpu_s=cpu.user + cpu.system,
+                cpu_s=cpu_s,
                 queued=queued,
                 skipped=skipped,
                 message=message,
                 streams=streams,
-                facts=tuple((facts or {}).items()),
+                facts=tuple(known.items()),
             )
         )
 
@@ -148,6 +160,7 @@ class Child:
             return None
         if record.name == "stop":
             self.stopping = True
+            self.final_state = dict(record.addresses).get("state", "ended")
         elif record.name in ("hold", "resume"):
             self.holding = record.name == "hold"
         return record
@@ -279,41 +292,75 @@ def _analyse_one(
 
 
 def record_run(child: Child, directory: str, config_text: str) -> None:
-    """Body of the recorder process: everything that comes goes to the run directory."""
+    """Body of the recorder process: everything that comes goes to the run directory.
+
+    A recorder that is started again after a crash mends what its forerunner left and
+    goes on in a new segment; the streams send again what had not been acknowledged.
+    """
     prepare = child.wait_for("prepare")
+    folder = Path(directory)
     experiment = experiment_of(config_text)
-    facts = RunFacts.of(experiment, dict(prepare.facts))
-    writer = RunWriter(Path(directory), config_text, experiment.log, facts)
-    child.say_ready({})
-    connect = child.wait_for("run")
-    addresses = dict(connect.addresses)
-    sources = [
-        Subscriber(addresses["frames"], "recorder", "all"),
-        Subscriber(addresses["analyses"], "recorder", "all"),
-    ]
+    facts = _run_facts(experiment, dict(prepare.facts), folder)
+    writer = RunWriter(folder, config_text, experiment.log, facts)
+    state = "faulted"
+    sources: list[Subscriber] = []
     recorded = {"frames": 0, "analyses": 0}
-    state = "ended"
     try:
-        while True:
-            for source in sources:
-                source.ready()
-            records = receive_any(sources, 50)
-            for record in records:
-                _record_one(writer, record, recorded)
-            child.listen()
-            _record_health(writer, child)
-            writer.commit()
-            _report_recorder(child, writer, recorded, directory)
-            if child.stopping and not records:
-                break
-    except BadRun:
-        state = "faulted"
-        raise
+        child.say_ready({})
+        addresses = dict(child.wait_for("run").addresses)
+        sources.append(Subscriber(addresses["frames"], "recorder", "all"))
+        sources.append(Subscriber(addresses["analyses"], "recorder", "all"))
+        _record(child, writer, sources, recorded)
+        state = child.final_state
     finally:
         writer.close(state)
         for source in sources:
             source.close()
-    child.report("ended", facts={**recorded, "disk_free_gb": _free_gb(directory)})
+    child.report("ended", facts={**recorded, "disk_free_gb": writer.free_gb()})
+
+
+def _record(
+    child: Child,
+    writer: RunWriter,
+    sources: list[Subscriber],
+    recorded: dict[str, int],
+) -> None:
+    """Write until told to stop and nothing more comes."""
+    while True:
+        for source in sources:
+            source.ready()
+        records = receive_any(sources, 50)
+        for record in records:
+            _record_one(writer, record, recorded)
+        child.listen()
+        for health in child.relayed:
+            writer.write_health(health)
+        child.relayed.clear()
+        writer.commit()
+        facts = {**recorded, "disk_free_gb": writer.free_gb()}
+        child.report("running", facts=facts)
+        if child.stopping and not records:
+            return
+
+
+def _run_facts(
+    experiment: Experiment, stand: dict[str, float], directory: Path
+) -> RunFacts:
+    """Describe the run; a restarted recorder keeps the identity of the run."""
+    if (directory / MANIFEST).exists():
+        return load_manifest(directory).facts
+    return RunFacts(
+        run_id=uuid.uuid4().hex,
+        software=f"vigil {importlib.metadata.version('vigil-microscopy')}",
+        seed=experiment.run.seed,
+        pixel_size_um=stand["pixel_size_um"],
+        modality=experiment.microscope.modality,
+        shape=(int(stand["steps"]), int(stand["rows"]), int(stand["columns"])),
+        models=(experiment.inference.model, experiment.inference.engine),
+        clock_mode=experiment.run.clock,
+        clock_speed=experiment.run.speed,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 def _record_one(writer: RunWriter, record: Any, recorded: dict[str, int]) -> None:
@@ -329,24 +376,6 @@ def _record_one(writer: RunWriter, record: Any, recorded: dict[str, int]) -> Non
         writer.write_reply(record)
     elif not isinstance(record, Event | Request):  # both stand in their analysis
         logger.warning("recorder: unexpected %s", type(record).__name__)
-
-
-def _record_health(writer: RunWriter, child: Child) -> None:
-    for health in child.relayed:
-        writer.write_health(health)
-    child.relayed.clear()
-
-
-def _report_recorder(
-    child: Child, writer: RunWriter, recorded: dict[str, int], directory: str
-) -> None:
-    child.report(
-        "running", facts={**recorded, "disk_free_gb": _free_gb(directory)}
-    )
-
-
-def _free_gb(directory: str) -> float:
-    return shutil.disk_usage(directory).free / 1e9
 
 
 def experiment_of(config_text: str) -> Experiment:

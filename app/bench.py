@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.archive.reader import RunReader
+from acquisition.errors import BadRun
 from acquisition.records import Health
 from app.live import LiveRun
 from configs import load_experiment
@@ -68,10 +69,13 @@ def _figures(directory: Path, health: dict[str, Health]) -> dict[str, Any]:
     (log,) = [s for s in health["acquisition"].streams if s.subscriber == "recorder"]
     with RunReader(directory) as run:
         sequences = run.analysed_sequences
-        stamps = run.stamps()[WARM_UP_FRAMES:]
+        every = run.stamps()
+        stamps = every[every["decision_ns"] > 0][WARM_UP_FRAMES:]
         cells = [len(run.cells(s).label) for s in sequences]
-        engine = run.engines()[-1]
+        _model, engine = run.model_and_engine(int(sequences[-1]))
         recorded = len(run.sequences)
+    if len(stamps) < 2:
+        raise BadRun(f"only {len(stamps)} frames after the warm-up: ask for more seconds")
     t0 = stamps["exposure_end_ns"]
     latency = (stamps["decision_ns"] - t0) / 1e6
     seconds = (t0[-1] - t0[0]) / 1e9

@@ -24,6 +24,9 @@ COLOURS: dict[Mark, tuple[int, int, int]] = {
 DASH_PX = 5.0
 """Length of a dash, and of the gap after it, on the screen."""
 
+THUMBNAIL_PX = 44
+"""Side of the little picture of an event."""
+
 
 @dataclass(frozen=True, slots=True)
 class Crop:
@@ -151,7 +154,7 @@ def _boxes(start, step, count, size):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _compose(pixels, labels, paint, place, style, out):  # type: ignore[no-untyped-def]
+def _compose(pixels, labels, paint, place, style, out):  # type: ignore[no-untyped-def]  # noqa: C901
     """Fuse all steps of a picture, row by row of the screen.
 
     1. the box average of the frame rows under the screen row, then of the columns;
@@ -185,7 +188,10 @@ def _compose(pixels, labels, paint, place, style, out):  # type: ignore[no-untyp
             cover = 0.0
             if 0 < label < paint.shape[0] and paint[label, 3] >= 0.0:
                 cover = paint[label, 3]
-                up, down = y_middle[max(i - reach, 0)], y_middle[min(i + reach, rows - 1)]
+                up, down = (
+                    y_middle[max(i - reach, 0)],
+                    y_middle[min(i + reach, rows - 1)],
+                )
                 west = x_middle[max(j - reach, 0)]
                 east = x_middle[min(j + reach, columns - 1)]
                 if (

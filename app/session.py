@@ -89,6 +89,7 @@ class Session:
         self._facts: dict[str, float] = {}
         self._reason = ""
         self._stop_asked = False
+        self._interrupted = False
         self._pinged = 0.0
         self._started = time.monotonic()
 
@@ -96,10 +97,11 @@ class Session:
         """Where the streams of this run are, once they are known."""
         return dict(self._addresses)
 
-    def stop(self, reason: str) -> None:
+    def stop(self, reason: str, interrupted: bool = False) -> None:
         """Ask for an orderly end: the present frame is finished, the run sealed."""
         if not self._stop_asked:
             self._reason = self._reason or reason
+            self._interrupted = interrupted
             self._stop_asked = True
 
     def run(self, idle: Callable[[], None] = lambda: None) -> Outcome:
@@ -223,9 +225,8 @@ class Session:
         process = self._processes.get(name)
         if process is None or process.identity is None:
             return
-        record = Command(
-            command, tuple(self._addresses.items()), tuple(self._facts.items())
-        )
+        words = {**self._addresses, "state": self._final_state()}
+        record = Command(command, tuple(words.items()), tuple(self._facts.items()))
         self._inbox.answer(process.identity, record)
 
     def _watch(self, idle: Callable[[], None]) -> None:
@@ -251,9 +252,7 @@ class Session:
         if process.ended and process.name == "acquisition":
             return
         message = f"{process.name} died (exit code {code})"
-        recent = [
-            t for t in process.starts if time.monotonic() - t < RESTART_WINDOW_S
-        ]
+        recent = [t for t in process.starts if time.monotonic() - t < RESTART_WINDOW_S]
         if process.name == "analysis" and len(recent) < MOST_RESTARTS:
             self._alarm(process.name, f"{message}; restarting it, recording goes on")
             self._spawn("analysis")
@@ -299,6 +298,12 @@ class Session:
         while (received := self._inbox.receive(100)) is not None:
             self._take(*received)
 
+    def _final_state(self) -> str:
+        """What the run directory shall be sealed as, if it were sealed now."""
+        if self.state == "faulted":
+            return "faulted"
+        return "interrupted" if self._interrupted else "ended"
+
     def _outcome(self) -> Outcome:
         healths = {
             name: process.health
@@ -308,7 +313,7 @@ class Session:
         faulted = self.state == "faulted" or any(
             h.state == "faulted" for n, h in healths.items() if n == "recorder"
         )
-        self.state = "faulted" if faulted else "ended"
+        self.state = "faulted" if faulted else self._final_state()
         reason = self._reason
         recorder = healths.get("recorder")
         if recorder is not None and recorder.state == "faulted":

@@ -38,6 +38,10 @@ class Selection:
     track_id: int | None = None
 
 
+EVERYTHING = Selection()
+"""The newest position, no cell selected."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """The selected cell in the displayed frame."""
@@ -45,6 +49,7 @@ class Target:
     track_id: int
     centre_px: tuple[float, float]  # y, x
     radius_px: float
+    band_px: tuple[float, float, float] | None  # forecast y, x and its deviation
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +65,20 @@ class Picture:
     track: NDArray[np.int64]  # (label,) track id, 0 where the cell has none
     probability: NDArray[np.float32]  # (label,) that the cell is dead, filtered
     centre_px: NDArray[np.float64]  # (label, yx), NaN where there is no such label
+    radius_px: NDArray[np.float64]  # (label,) of the disc of equal area
     tails_live_px: NDArray[np.float32]  # (point, yx), NaN between tracks
     tails_dead_px: NDArray[np.float32]  # (point, yx), NaN between tracks
     arrows_px: NDArray[np.float32]  # (2 arrow, yx) from here, to there
-    bands_px: NDArray[np.float32]  # (arrow, y x radius) one standard deviation
     contacts_px: NDArray[np.float32]  # (2 pair, yx) centres of touching cells
     target: Target | None
+
+    def place_of(self, point_yx_um: tuple[float, float]) -> tuple[float, float]:
+        """Give the pixel position y, x of a stage position."""
+        scale = self.info.pixel_size_um
+        stage_y, stage_x = self.info.stage_yx_um
+        height, width = self.labels.shape
+        y = (point_yx_um[0] - stage_y) / scale + height / 2
+        return y, (point_yx_um[1] - stage_x) / scale + width / 2
 
     def label_at(self, y_px: float, x_px: float) -> int:
         """Give the label under a point, 0 outside of cells and of the frame."""

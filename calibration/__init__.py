@@ -1,0 +1,1 @@
+"""What is done offline on recorded runs: scores, exports, review, training."""

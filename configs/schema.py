@@ -53,6 +53,8 @@ class Microscope(Section):
     """Further device properties set at the start: device -> property -> value."""
     stage_tolerance_um: Positive = 1.0
     """Largest accepted difference between a commanded and a read-back position."""
+    stage_limits_um: tuple[float, float, float, float] | None = None
+    """(y0, x0, y1, x1) that no request may leave, beside staying near its position."""
 
     @model_validator(mode="after")
     def _needs_config(self) -> "Microscope":

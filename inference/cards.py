@@ -66,6 +66,9 @@ class Metrics(_Part):
     objects_dead: int = Field(ge=0)
     object_f1_live: Share | None = None
     object_f1_dead: Share | None = None
+    object_f1_live_25: Share | None = None
+    """Re-weighted to 25 % dead cells."""
+    object_f1_dead_25: Share | None = None
     instance_f1_50: Share | None = None
     auroc_dead: Share | None = None
     """Of the mean logit inside the true mask."""

@@ -91,7 +91,10 @@ class Manifest:
 
     def save(self, directory: Path) -> None:
         """Write the manifest so that a crash leaves the old or the new one."""
-        data: dict[str, Any] = {**asdict(self), "written": datetime.now(UTC).isoformat()}
+        data: dict[str, Any] = {
+            **asdict(self),
+            "written": datetime.now(UTC).isoformat(),
+        }
         new = directory / (schema.MANIFEST + ".new")
         with new.open("w", encoding="utf-8") as file:
             json.dump(data, file, indent=1)

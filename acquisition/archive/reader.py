@@ -137,12 +137,12 @@ class RunReader:
         return self._analyses.sequence
 
     def info(self, sequence: int) -> FrameInfo:
-        """Everything about a frame but its pixels; `BadRun` if it is not there."""
+        """Give everything about a frame but its pixels; `BadRun` if it is not there."""
         segment, row = self._find(self._frames, sequence, "recorded")
         return schema.info_from_row(segment.row(schema.FRAME_INDEX, row))
 
     def frame(self, sequence: int) -> Frame | None:
-        """A frame with its pixels (step, y, x); None where they were not kept."""
+        """Give a frame with its pixels (step, y, x); None where they were not kept."""
         info = self.info(sequence)
         if not _holds(self._kept, sequence):
             return None
@@ -150,17 +150,17 @@ class RunReader:
         return Frame(info=info, pixels=segment.image(schema.PIXELS, row))
 
     def labels(self, sequence: int) -> NDArray[np.uint16] | None:
-        """Instance map (y, x) of an analysed frame; None where it was not kept."""
+        """Give the instance map (y, x) of a frame; None where it was not kept."""
         segment, row = self._analysis(sequence)
         return _image(segment, schema.LABELS, int(row["labels_row"]))
 
     def phase(self, sequence: int) -> NDArray[np.uint16] | None:
-        """Coded phase (y, x) of an analysed frame; None where it was not kept."""
+        """Give the coded phase (y, x) of a frame; None where it was not kept."""
         segment, row = self._analysis(sequence)
         return _image(segment, schema.PHASE, int(row["phase_row"]))
 
     def cells(self, sequence: int) -> Cells:
-        """The cells of an analysed frame."""
+        """Give the cells of an analysed frame."""
         segment, row = self._analysis(sequence)
         return schema.cells_from_rows(
             segment.rows("analysis/cells", row["cells"]),
@@ -168,12 +168,12 @@ class RunReader:
         )
 
     def tracks(self, sequence: int) -> Tracks:
-        """The tracks after an analysed frame."""
+        """Give the tracks after an analysed frame."""
         segment, row = self._analysis(sequence)
         return schema.tracks_from_rows(segment.rows("analysis/tracks", row["tracks"]))
 
     def forecast(self, sequence: int) -> Forecast:
-        """The forecasts made after an analysed frame."""
+        """Give the forecasts made after an analysed frame."""
         segment, row = self._analysis(sequence)
         return schema.forecast_from_rows(
             segment.rows("analysis/forecast", row["forecast"]),
@@ -182,7 +182,7 @@ class RunReader:
         )
 
     def model_and_engine(self, sequence: int) -> tuple[str, str]:
-        """Which weights and which engine served an analysed frame."""
+        """Give which weights and which engine served an analysed frame."""
         _, row = self._analysis(sequence)
         return schema.decode_text(row["model"]), schema.decode_text(row["engine"])
 
@@ -209,23 +209,23 @@ class RunReader:
         return self._all_rows(schema.FRAME_INDEX, self._frames)
 
     def events(self) -> list[Event]:
-        """All events in the order in which they were decided."""
+        """Give all events in the order in which they were decided."""
         return self._journal(schema.EVENTS, Event)
 
     def requests(self) -> list[Request]:
-        """All wishes for extra frames."""
+        """Give all wishes for extra frames."""
         return self._journal(schema.EVENTS, Request)
 
     def replies(self) -> list[Reply]:
-        """What became of the requests."""
+        """Give what became of the requests."""
         return self._journal(schema.EVENTS, Reply)
 
     def skips(self) -> list[Skip]:
-        """Every frame or stage that was left out, and why."""
+        """Give every frame or stage that was left out, and why."""
         return self._journal(schema.SKIPS, Skip)
 
     def health(self) -> list[Health]:
-        """What the processes said about themselves."""
+        """Give what the processes said about themselves."""
         return self._journal(schema.HEALTH, Health)
 
     def _journal(self, name: str, kind: type[_Kind]) -> list[_Kind]:

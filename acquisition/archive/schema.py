@@ -7,7 +7,7 @@ endian, and part of the format ``vigil-run/1``: a change of any of them is a new
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from acquisition.records import (
     Tracks,
 )
 
-FORMAT = "vigil-run/1"
+FORMAT: Final = "vigil-run/1"
 MANIFEST = "manifest.json"
 CONFIG = "config.toml"
 EVENTS = "events.jsonl"

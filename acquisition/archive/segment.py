@@ -45,7 +45,9 @@ class SegmentWriter:
             for name, dtype in schema.INDEXES.items()
         }
         self._file.swmr_mode = True  # from here on no new data sets or attributes
-        self._waiting: dict[str, list[schema.Rows]] = {name: [] for name in self._tables}
+        self._waiting: dict[str, list[schema.Rows]] = {
+            name: [] for name in self._tables
+        }
         self._length = dict.fromkeys(self._tables, 0)
 
     @property

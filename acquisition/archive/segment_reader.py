@@ -13,6 +13,7 @@ from acquisition.archive.superblock import is_flagged
 from acquisition.errors import BadRun
 
 _MOST_ROWS = 2**40
+_MOST_CHUNK_ROWS = 2**16  # a chunk is read whole, so its size is a matter of memory
 
 
 class SegmentReader:
@@ -25,7 +26,8 @@ class SegmentReader:
         self._live = is_flagged(path)
         self._file = h5py.File(path, "r", swmr=self._live)
         try:
-            tables = {**schema.TABLES, **schema.INDEXES}
+            # Indexes first: what they point at is opened later, so it is not older.
+            tables = {**schema.INDEXES, **schema.TABLES}
             self._tables = {
                 name: self._dataset(name, dtype, ()) for name, dtype in tables.items()
             }
@@ -101,14 +103,16 @@ class SegmentReader:
             except BadRun:
                 lost += 1
                 continue
-            lost += zlib.crc32(pixels) != crc
+            lost += zlib.crc32(pixels.data) != crc
         return int(lost)
 
     def _committed(self) -> dict[str, int]:
         return {name: len(self._tables[name]) for name in schema.INDEXES}
 
     def _dataset(
-        self, name: str, dtype: np.dtype[np.void] | np.dtype[np.uint16],
+        self,
+        name: str,
+        dtype: np.dtype[np.void] | np.dtype[np.uint16],
         shape: tuple[int, ...],
     ) -> h5py.Dataset:
         group_name, leaf = name.split("/")
@@ -119,10 +123,13 @@ class SegmentReader:
                 f"{self.path}: {name} keeps its values in other files; refused"
             )
         rows = dataset.shape[0] if dataset.shape else -1
+        chunks = dataset.chunks or (0,)
         if (
             dataset.dtype != dtype
             or not 0 <= rows <= _MOST_ROWS
             or dataset.shape[1:] != shape
+            or not 1 <= chunks[0] <= (1 if shape else _MOST_CHUNK_ROWS)
+            or chunks[1:] != shape
         ):
             raise BadRun(
                 f"{self.path}: {name} is {dataset.dtype} {dataset.shape}, expected "

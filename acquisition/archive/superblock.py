@@ -35,10 +35,14 @@ def mend(path: Path) -> bool:
     with path.open("r+b") as file:
         head = bytearray(file.read(_SIZE))
         if not _is_ours(bytes(head)):
-            raise BadRun(f"{path} does not begin as an HDF5 file of ours; left as it is")
+            raise BadRun(
+                f"{path} does not begin as an HDF5 file of ours; left as it is"
+            )
         (stored,) = struct.unpack_from("<I", head, _CHECKSUM_AT)
         if stored != lookup3(bytes(head[:_CHECKSUM_AT])):
-            raise BadRun(f"{path}: checksum of the first 48 bytes is wrong; not repaired")
+            raise BadRun(
+                f"{path}: checksum of the first 48 bytes is wrong; not repaired"
+            )
         if head[_FLAGS_AT] == 0:
             return False
         path.with_name(path.name + ".bak").write_bytes(head)
@@ -54,9 +58,7 @@ def mend(path: Path) -> bool:
 
 
 def _is_ours(head: bytes) -> bool:
-    return (
-        len(head) == _SIZE and head.startswith(_SIGNATURE) and head[_VERSION_AT] == 3
-    )
+    return len(head) == _SIZE and head.startswith(_SIGNATURE) and head[_VERSION_AT] == 3
 
 
 def lookup3(data: bytes, seed: int = 0) -> int:

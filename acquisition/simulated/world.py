@@ -162,7 +162,7 @@ class Mix(Section):
         return self
 
     def fractions(self) -> tuple[float, ...]:
-        """Give the fractions in the order of the codes of `CellPhase`, from 1."""
+        """Give the fractions in the order of the codes of `LifeState`, from 1."""
         return (
             self.mitosis,
             self.spreading,

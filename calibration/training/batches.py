@@ -64,11 +64,17 @@ def draw_crop(
     low, high = np.log(settings.scale)
     factor = float(np.exp(rng.uniform(low, high)))
     side = min(round(size / factor), *field.labels.shape)
-    top, left = (int(rng.integers(0, extent - side + 1)) for extent in field.labels.shape)
+    top, left = (
+        int(rng.integers(0, extent - side + 1)) for extent in field.labels.shape
+    )
     window = np.s_[top : top + side, left : left + side]
     way = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-    phase = cv2.resize(field.phase[window].astype(np.float32), (size, size), None, 0, 0, way)
-    labels = cv2.resize(field.labels[window], (size, size), None, 0, 0, cv2.INTER_NEAREST)
+    phase = cv2.resize(
+        field.phase[window].astype(np.float32), (size, size), None, 0, 0, way
+    )
+    labels = cv2.resize(
+        field.labels[window], (size, size), None, 0, 0, cv2.INTER_NEAREST
+    )
     separation = cv2.resize(field.separation[window], (size, size), None, 0, 0, way)
     image = (phase - normalisation.offset) * normalisation.scale
     image = _disturbed(image.astype(np.float32), settings, normalisation, rng)
@@ -81,7 +87,7 @@ def draw_crop(
 
 
 def assemble(crops: list[Crop], fields: list[TrainingField]) -> Batch:
-    """Number the cells of all crops through, and make tensors."""
+    """Make tensors, with the cells of all crops numbered through."""
     objects = np.zeros((len(crops), *crops[0].labels.shape), np.int64)
     classes = np.zeros_like(objects)
     dead: list[NDArray[np.bool_]] = []
@@ -134,7 +140,7 @@ class BatchMaker:
         return assemble(crops, chosen)
 
     def ahead(self, first: int, last: int) -> Iterator[Batch]:
-        """Yield the batches of steps ``first`` to ``last - 1``, made one thread ahead."""
+        """Yield the batches of the steps below ``last``, made one thread ahead."""
         ready: queue.Queue[Batch] = queue.Queue(maxsize=2)
         stopped = threading.Event()
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from acquisition.simulated.fields import Field as SimulatedField
+from acquisition.simulated.fields import randomise, render_field
+from inference.phase import PhaseRetrieval
 from numpy.typing import NDArray
 
 from acquisition.records import CellState
-from acquisition.simulated.fields import Field as SimulatedField
-from acquisition.simulated.fields import randomise, render_field
 from acquisition.simulated.world import Mix, World
 from calibration.training.recipe import Fields, Split
 from configs.schema import Stand
-from inference.phase import PhaseRetrieval
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from acquisition.records import CellState
 from calibration.training.recipe import Losses
 
 _SEPARATION_BETA = 0.1
@@ -47,15 +46,16 @@ class LossParts:
 
 def loss_parts(planes: Tensor, targets: Targets, weights: Losses) -> LossParts:
     """Compare the planes ``(B, 4, H, W)`` of the network with the truth."""
-    planes = planes.float()
-    class_weights = planes.new_tensor(weights.classes)
-    margin = planes[:, CellState.DEAD] - planes[:, CellState.LIVE]  # (B, H, W)
+    # One split each: every slice would cost a plane of zeros on the way back.
+    logits, separation = planes.float().split([3, 1], dim=1)
+    _, live, dead = logits.unbind(dim=1)  # (B, H, W) each
+    class_weights = logits.new_tensor(weights.classes)
     return LossParts(
-        classes=functional.cross_entropy(planes[:, :3], targets.classes, class_weights),
+        classes=functional.cross_entropy(logits, targets.classes, class_weights),
         separation=functional.smooth_l1_loss(
-            planes[:, 3], targets.separation, beta=_SEPARATION_BETA
+            separation[:, 0], targets.separation, beta=_SEPARATION_BETA
         ),
-        objects=object_loss(margin, targets, weights.min_object_px),
+        objects=object_loss(dead - live, targets, weights.min_object_px),
     )
 
 
@@ -73,9 +73,7 @@ def object_loss(margin: Tensor, targets: Targets, min_object_px: int) -> Tensor:
     )
 
 
-def object_logits(
-    margin: Tensor, objects: Tensor, count: int
-) -> tuple[Tensor, Tensor]:
+def object_logits(margin: Tensor, objects: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Give the mean logit and the pixel count of cells 1 to ``count``."""
     index = objects.reshape(-1)
     sums = margin.new_zeros(count + 1).index_add(0, index, margin.reshape(-1))

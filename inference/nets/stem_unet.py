@@ -43,8 +43,7 @@ class StemUNet(nn.Module):
         inputs = [stem * stem, *widths[:-1]]
         self.down = nn.ModuleList(map(_block, inputs, widths))
         self.up = nn.ModuleList(
-            _block(fine + coarse, fine)
-            for fine, coarse in itertools.pairwise(widths)
+            _block(fine + coarse, fine) for fine, coarse in itertools.pairwise(widths)
         )
         self.head = nn.Conv2d(widths[0], PLANES * stem * stem, kernel_size=1)
 

@@ -1,0 +1,174 @@
+"""Single image files: what they hold, by their headers, and one page at a time."""
+
+import statistics
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import cv2
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from acquisition.errors import BadImages
+
+TIFF_SUFFIXES = (".tif", ".tiff")
+SUFFIXES = (*TIFF_SUFFIXES, ".png")
+"""Kinds of files that can be read."""
+
+MICROMETRES = {"nm": 1e-3, "um": 1.0, "micron": 1.0, "microns": 1.0, "mm": 1e3}
+SECONDS = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """What the header of an image file says."""
+
+    path: Path
+    shape: tuple[int, int]  # (y, x)
+    dtype: str  # "uint8" or "uint16"
+    images: int  # in the file, along time
+    planes: int  # channels or slices that belong to one time, 1 if there are none
+    pixel_size_um: float | None
+    interval_s: float | None
+
+
+def describe_file(path: Path) -> ImageFile:
+    """Read the header of an image file.
+
+    Raises
+    ------
+    BadImages
+        If the file is missing, damaged, in colour, or of another type than uint8 or
+        uint16; the message names the file.
+    """
+    try:
+        if path.suffix.lower() in TIFF_SUFFIXES:
+            with tifffile.TiffFile(path) as tiff:
+                found = _describe_tiff(path, tiff)
+        else:
+            found = _describe_png(path)
+    except (OSError, ValueError, LookupError, struct.error) as error:
+        raise BadImages(f"{path}: not a readable image: {error}") from error
+    if found.dtype not in ("uint8", "uint16"):
+        raise BadImages(
+            f"{path}: pixels of type {found.dtype}; convert them to 8 or 16 bit"
+        )
+    return found
+
+
+def read_image(path: Path, number: int) -> NDArray[Any]:
+    """Read one image (y, x) of a file, counted from 0 along time and planes.
+
+    Raises
+    ------
+    BadImages
+        If the image cannot be decoded; the message names the file.
+    """
+    try:
+        if path.suffix.lower() in TIFF_SUFFIXES:
+            image = _read_tiff(path, number)
+        else:
+            image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    except (OSError, ValueError, LookupError, RuntimeError, cv2.error) as error:
+        raise BadImages(f"{path}: image {number + 1}: {error}") from error
+    if image is None:
+        raise BadImages(f"{path}: the image is damaged")
+    if image.ndim == 3 and (image[..., :1] == image[..., :3]).all():
+        image = image[..., 0]  # grey that was saved as colour
+    if image.ndim != 2:
+        raise BadImages(f"{path}: a colour image; convert it to grey")
+    return image
+
+
+def _describe_tiff(path: Path, tiff: Any) -> ImageFile:
+    if len(tiff.series) != 1:
+        sizes = ", ".join(str(series.shape) for series in tiff.series[:4])
+        raise BadImages(
+            f"{path}: holds {len(tiff.series)} series of images ({sizes} ...); "
+            "export one position per file"
+        )
+    series = tiff.series[0]
+    axes = dict(zip(series.axes, series.shape, strict=True))
+    if "S" in axes:
+        raise BadImages(f"{path}: a colour image; convert it to grey")
+    planes = int(np.prod([axes.get(axis, 1) for axis in "CZ"]))
+    count = int(np.prod(series.shape[:-2])) if series.ndim > 2 else 1
+    pixel_size_um, interval_s = _calibration(tiff)
+    return ImageFile(
+        path=path,
+        shape=(int(series.shape[-2]), int(series.shape[-1])),
+        dtype=str(series.dtype),
+        images=count,
+        planes=planes,
+        pixel_size_um=pixel_size_um,
+        interval_s=interval_s,
+    )
+
+
+def _describe_png(path: Path) -> ImageFile:
+    with path.open("rb") as file:
+        head = file.read(26)
+    if head[:8] != b"\x89PNG\r\n\x1a\n":
+        raise BadImages(f"{path}: not a PNG file")
+    width, height, bits = struct.unpack(">IIB", head[16:25])
+    dtype = "uint16" if bits == 16 else "uint8"
+    return ImageFile(path, (height, width), dtype, 1, 1, None, None)
+
+
+def _read_tiff(path: Path, number: int) -> NDArray[Any]:
+    with tifffile.TiffFile(path) as tiff:
+        series = tiff.series[0]
+        count = int(np.prod(series.shape[:-2])) if series.ndim > 2 else 1
+        if len(series.pages) == count:
+            page = series.pages[number]
+            if page is None:
+                raise BadImages(f"{path}: image {number + 1} is not in the file")
+            return np.asarray(page.asarray())
+    stack = tifffile.memmap(path, mode="r")  # one page that stands for the stack
+    return np.array(stack.reshape(-1, *stack.shape[-2:])[number])
+
+
+def _calibration(tiff: Any) -> tuple[float | None, float | None]:
+    """Give micrometres per pixel and seconds per image, where the file says so."""
+    if tiff.is_ome:
+        return _ome_calibration(tiff.ome_metadata)
+    if tiff.is_imagej:
+        facts = tiff.imagej_metadata or {}
+        unit = str(facts.get("unit", "")).replace("\\u00B5", "u").replace("µ", "u")
+        resolution = tiff.pages[0].tags.get("XResolution")
+        size_um = None
+        if unit in MICROMETRES and resolution is not None and resolution.value[0]:
+            pixels, per_unit = resolution.value
+            size_um = MICROMETRES[unit] * per_unit / pixels
+        interval = float(facts.get("finterval", 0.0))
+        scale = SECONDS.get(str(facts.get("tunit", "s")), 1.0)
+        return size_um, interval * scale or None
+    return None, None
+
+
+def _ome_calibration(text: str) -> tuple[float | None, float | None]:
+    """Read PhysicalSizeX and TimeIncrement (or the times of the planes) of OME-XML."""
+    pixels = ElementTree.fromstring(text).find(".//{*}Pixels")
+    if pixels is None:
+        return None, None
+    size = pixels.get("PhysicalSizeX")
+    size_unit = pixels.get("PhysicalSizeXUnit", "um").replace("µ", "u")
+    size_um = float(size) * MICROMETRES.get(size_unit, 1.0) if size else None
+    step = pixels.get("TimeIncrement")
+    scale = SECONDS.get(pixels.get("TimeIncrementUnit", "s"), 1.0)
+    if step:
+        return size_um, float(step) * scale or None
+    times = {
+        plane.get("TheT"): float(plane.get("DeltaT", "nan"))
+        * SECONDS.get(plane.get("DeltaTUnit", "s"), 1.0)
+        for plane in pixels.findall("{*}Plane")
+        if plane.get("DeltaT")
+    }
+    ordered = sorted(times.values())
+    if len(ordered) < 2:
+        return size_um, None
+    gaps = [later - first for first, later in zip(ordered, ordered[1:], strict=False)]
+    return size_um, statistics.median(gaps) or None

@@ -1,0 +1,150 @@
+"""Single fields with their truth, for training, audits and pictures."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from acquisition.records import CellState
+from acquisition.simulated.camera import CameraModel
+from acquisition.simulated.optics import Optics
+from acquisition.simulated.render import Renderer
+from acquisition.simulated.specimen import Specimen
+from acquisition.simulated.world import Mix, World
+
+RELAX_MIN = 8
+"""Minutes the cells are given to part from each other before the picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One four-step frame of a specimen, and what is in it."""
+
+    frames: NDArray[np.uint16]  # (step, y, x) counts
+    labels: NDArray[np.uint16]  # (y, x) cell ids, 0 background
+    phase: NDArray[np.float32]  # (y, x) rad, before optics: the specimen itself
+    ids: NDArray[np.uint32]  # (cell,) ids of the visible cells, ascending
+    state: NDArray[np.uint8]  # (cell,) CellState
+    specimen_state: NDArray[np.uint8]  # (cell,) LifeState
+    minutes_since_rupture: NDArray[np.float64]  # (cell,) negative before, NaN unknown
+    mass_pg: NDArray[np.float64]  # (cell,) true dry mass
+    visible_share: NDArray[np.float64]  # (cell,) of its own sprite that is its label
+    pixel_size_um: float
+
+
+def render_field(
+    world: World, seed: int, size_px: int = 1024, mix: Mix | None = None
+) -> Field:
+    """Make one field.
+
+    Parameters
+    ----------
+    world, seed
+        Fix every pixel.
+    size_px
+        Edge, a multiple of 32.
+    mix
+        States of the cells; ``None`` takes those of the world.
+    """
+    pixel = world.optics.pixel_um
+    field_um = size_px * pixel + 2 * min(world.stage.margin_um, 40.0)
+    specimen = Specimen(world, seed, field_um, mix)
+    renderer = Renderer(world, size_px)
+    optics = Optics(world, seed, size_px, field_um)
+    camera = CameraModel(world, seed, size_px)
+    renderer.look(specimen)
+    specimen.settle(RELAX_MIN)
+    phase = np.empty((size_px, size_px), np.float32)
+    labels = np.empty((size_px, size_px), np.uint16)
+    renderer.render(specimen, (0.0, 0.0), phase, labels)
+    truth = phase.copy()
+    optics.add_particles(phase, (0.0, 0.0), specimen.minutes)
+    electrons = np.empty((4, size_px, size_px), np.float32)
+    optics.frames(phase, world.optics.defocus_um, "slim", electrons)
+    frames = np.empty((4, size_px, size_px), np.uint16)
+    for step in range(4):
+        camera.expose(
+            electrons[step], world.camera.nominal_exposure_ms, step, frames[step]
+        )
+    return _field(specimen, frames, labels, truth, renderer)
+
+
+def _field(
+    specimen: Specimen,
+    frames: NDArray[np.uint16],
+    labels: NDArray[np.uint16],
+    phase: NDArray[np.float32],
+    renderer: Renderer,
+) -> Field:
+    cells = specimen.columns()
+    area_px = np.bincount(labels.ravel(), minlength=int(cells.id.max(initial=0)) + 1)
+    seen = area_px[cells.id] > 0
+    order = np.flatnonzero(seen)[np.argsort(cells.id[seen])]
+    ids = cells.id[order]
+    whole = np.maximum(renderer.sprite_areas(ids), 1)
+    return Field(
+        frames=frames,
+        labels=labels,
+        phase=phase,
+        ids=ids,
+        state=np.where(cells.dead[order], CellState.DEAD, CellState.LIVE).astype(
+            np.uint8
+        ),
+        specimen_state=cells.state[order],
+        minutes_since_rupture=cells.minutes_since_rupture[order],
+        mass_pg=cells.mass_pg[order],
+        visible_share=area_px[ids] / whole,
+        pixel_size_um=renderer.world.optics.pixel_um,
+    )
+
+
+def randomise(world: World, rng: Generator) -> World:
+    """Draw a variant of a world for training, wider than any stand should be."""
+
+    def between(low: float, high: float) -> float:
+        return float(rng.uniform(low, high))
+
+    def factor(low: float, high: float) -> float:
+        return math.exp(between(math.log(low), math.log(high)))
+
+    optics, camera, cells = world.optics, world.camera, world.cells
+    new_optics = {
+        "halo_um": factor(25, 120),
+        "ring_amplitude": between(0.4, 0.8),
+        "defocus_um": float(np.clip(rng.normal(0, 1.3), -4, 4)),
+        "step_error_rad": tuple(rng.normal(0, 0.015, 4).clip(-0.1, 0.1).tolist()),
+        "vignetting": between(0.0, 0.28),
+        "tilt_rad": between(0.0, 0.15),
+        "speckle_mrad": factor(3, 20),
+        "dust": int(rng.integers(0, 15)),
+        "debris_per_mm2": optics.debris_per_mm2 * between(0, 2.2),
+        "floaters_per_mm2": optics.floaters_per_mm2 * between(0, 3),
+    }
+    new_camera = {
+        "background_e": factor(800, 4000),
+        "read_e": between(1.0, 2.5),
+        "flicker": between(0.0, 0.004),
+    }
+    mass = cells.mass_pg.model_copy(
+        update={
+            "median": cells.mass_pg.median * factor(0.7, 1.6),
+            "sigma": between(0.22, 0.33),
+        }
+    )
+    new_cells = {
+        "n": round(cells.n * between(120, 450) / 320),
+        "mass_pg": mass,
+        "area_scale": cells.area_scale * factor(0.75, 1.3),
+        "irregularity": cells.irregularity * factor(0.7, 1.4),
+        "granules": cells.granules * factor(0.6, 1.6),
+        "nucleus_contrast_sigma": between(0.12, 0.25),
+    }
+    return world.model_copy(
+        update={
+            "optics": optics.model_copy(update=new_optics),
+            "camera": camera.model_copy(update=new_camera),
+            "cells": cells.model_copy(update=new_cells),
+        }
+    )

@@ -1,0 +1,129 @@
+"""The time points of a useq sequence, one after the other, however many there are."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from useq import MDAEvent, MDASequence
+
+from acquisition.errors import BadConfig
+
+
+def describe_event(
+    cause: str, position: str, request_id: int | None = None
+) -> dict[str, Any]:
+    """Give the metadata with which every event of ours says what it is for."""
+    purpose = {"cause": cause, "position": position, "request_id": request_id}
+    return {"vigil": purpose}
+
+
+class Timelapse:
+    """A time-lapse that is unrolled one time point at a time.
+
+    Ten million loops take no more memory than one. All frames of a time point are due
+    together. When the microscope has fallen behind so far that the next time point is
+    due as well, the older one is left out and its frames are counted as skipped.
+
+    Parameters
+    ----------
+    sequence
+        The plan; time must be its outermost axis.
+    start_s
+        Experiment time of the first time point.
+    home_yx_um
+        Where the stage stands: for positions without coordinates.
+
+    Raises
+    ------
+    BadConfig
+        If time is not the outermost axis, or a position has a time plan of its own.
+    """
+
+    def __init__(
+        self,
+        sequence: MDASequence,
+        start_s: float,
+        home_yx_um: tuple[float, float] | None = None,
+    ) -> None:
+        _check(sequence)
+        events = list(sequence.replace(time_plan=None).iter_events()) or [MDAEvent()]
+        self._events = [_name(event, home_yx_um) for event in events]
+        self._start_s = start_s
+        self._times: Iterator[float] = iter(sequence.time_plan or (0.0,))
+        self._index = -1
+        self._later_s: float | None = None
+        self.due_s: float | None = None
+        self.skipped_slots = 0
+        self._later_s = self._next_time()
+        self._advance()
+
+    @property
+    def positions(self) -> dict[str, MDAEvent]:
+        """The first event of every named position."""
+        found: dict[str, MDAEvent] = {}
+        for event in self._events:
+            found.setdefault(str(event.pos_name), event)
+        return found
+
+    def take(self, now_s: float) -> list[MDAEvent]:
+        """Give the events of the time point that is due, and go on to the next."""
+        while self._is_late(now_s):
+            self.skipped_slots += len(self._events)
+            self._advance()
+        index = self._index
+        self._advance()
+        return [
+            event.model_copy(
+                update={
+                    "index": {"t": index, **event.index},
+                    "metadata": describe_event("protocol", str(event.pos_name)),
+                }
+            )
+            for event in self._events
+        ]
+
+    def _is_late(self, now_s: float) -> bool:
+        due, later = self.due_s, self._later_s
+        return due is not None and later is not None and due < later < now_s
+
+    def _advance(self) -> None:
+        self._index += 1
+        self.due_s = self._later_s
+        if self.due_s is not None:
+            self._later_s = self._next_time()
+
+    def _next_time(self) -> float | None:
+        time_s = next(self._times, None)
+        return None if time_s is None else self._start_s + time_s
+
+
+def _check(sequence: MDASequence) -> None:
+    """Refuse plans whose time points cannot be unrolled one by one."""
+    faults = []
+    if sequence.time_plan is not None and sequence.axis_order[0] != "t":
+        order = "".join(sequence.axis_order)
+        faults.append(f'timelapse.axis_order: "{order}"; time must come first ("t...")')
+    for number, position in enumerate(sequence.stage_positions):
+        if position.sequence is not None and position.sequence.time_plan is not None:
+            faults.append(
+                f"timelapse.stage_positions.{number}.sequence.time_plan: a position "
+                "cannot have times of its own; put them into timelapse.time_plan"
+            )
+    if faults:
+        raise BadConfig("timelapse", faults)
+
+
+def _name(event: MDAEvent, home_yx_um: tuple[float, float] | None) -> MDAEvent:
+    """Fill in what an event leaves open: name of its field, coordinates, no plan."""
+    name = event.pos_name or f"p{event.index.get('p', 0)}"
+    if "g" in event.index:
+        name = f"{name}-g{event.index['g']}"  # tracks belong to one field of view
+    changes: dict[str, Any] = {
+        "pos_name": name,
+        "sequence": None,  # each event would carry the whole plan
+        "min_start_time": None,
+    }
+    if home_yx_um is not None:
+        y_um, x_um = home_yx_um
+        changes["y_pos"] = y_um if event.y_pos is None else event.y_pos
+        changes["x_pos"] = x_um if event.x_pos is None else event.x_pos
+    return event.model_copy(update=changes)

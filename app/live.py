@@ -1,0 +1,142 @@
+"""A live run from the user's side: preflight, directory, supervisor, status, summary."""
+
+import signal
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from acquisition.archive.directory import (
+    create_exact_directory,
+    create_run_directory,
+)
+from acquisition.records import Health, Ready
+from acquisition.stream import Subscriber, receive_any
+from app.display import display_fault
+from app.preflight import check_plan
+from app.session import Outcome, Session
+from app.state import ViewState
+from app.summary import summarise
+from app.terminal import StatusLine
+from configs.schema import Experiment
+
+STATUS_EVERY_S = 0.5
+
+
+def run_live(
+    experiment: Experiment, output: Path | None, *, headless: bool
+) -> dict[str, Any]:
+    """Check, run and summarise; the result has the keys of ``vigil run --json``."""
+    check_plan(experiment, output or Path(experiment.run.directory))
+    if output is not None:
+        directory = create_exact_directory(output)
+    else:
+        parent = Path(experiment.run.directory)
+        directory = create_run_directory(parent, experiment.run.name, datetime.now())
+    run = LiveRun(experiment, directory, headless=headless)
+    outcome = run.run()
+    return run.result(outcome)
+
+
+class LiveRun:
+    """One run with its status line and its answer to Ctrl-C.
+
+    The first Ctrl-C finishes the frame and seals the run, the second ends at once.
+    """
+
+    def __init__(
+        self, experiment: Experiment, directory: Path, *, headless: bool
+    ) -> None:
+        self._experiment = experiment
+        self._directory = directory
+        fault = "asked for" if headless else display_fault()
+        self._without_window = fault
+        self._view = ViewState(
+            experiment.display, experiment.budget.latency_ms, experiment.run.speed
+        )
+        self._line = StatusLine(sys.stderr)
+        self._shown = 0.0
+        self._sources: list[Subscriber] = []
+        self._interrupts = 0
+        self._session = Session(
+            experiment, directory, window=fault is None, notice=self._notice
+        )
+
+    def run(self) -> Outcome:
+        """Run to the end; gives how it ended."""
+        self._line.say(f"run directory: {self._directory}")
+        if self._without_window not in (None, "asked for"):
+            self._line.say(f"{self._without_window}: running in the terminal")
+        self._line.say("starting (the first start compiles kernels, about a minute)")
+        earlier = {
+            number: signal.signal(number, self._on_signal)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            return self._session.run(self._idle)
+        finally:
+            for number, handler in earlier.items():
+                signal.signal(number, handler)
+            for source in self._sources:
+                source.close()
+            self._line.close()
+
+    def result(self, outcome: Outcome) -> dict[str, Any]:
+        """Give the summary of the finished run, read from its directory."""
+        made = 0
+        if "acquisition" in outcome.health:
+            made = int(dict(outcome.health["acquisition"].facts)["frames_made"])
+        result = {
+            "run_dir": str(self._directory),
+            "state": outcome.state,
+            "reason": outcome.reason,
+            "seed": self._experiment.run.seed,
+            "frames_made": made,
+            **summarise(self._directory),
+        }
+        if outcome.state == "faulted":
+            self._line.say(f"FAULT: {outcome.reason}")
+        self._line.say(
+            f"{outcome.state}: {result['frames_recorded']} frames recorded, "
+            f"{result['tracks']} tracks, {result['deaths']} deaths, "
+            f"{result['contacts']} contacts, {result['extra_frames']} extra frames "
+            f"-> {self._directory}"
+        )
+        return result
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._interrupts += 1
+        if self._interrupts == 1:
+            self._line.say("stopping after this frame (again to end at once)")
+            self._session.stop("interrupted", interrupted=True)
+        else:
+            self._session.kill()
+            raise KeyboardInterrupt
+
+    def _notice(self, record: Health | Ready) -> None:
+        if isinstance(record, Health):
+            self._view.take(record)
+            if record.message:
+                self._line.say(f"{record.process}: {record.message}")
+            return
+        for note in record.notes:
+            self._line.say(f"{record.process}: {note}")
+
+    def _idle(self) -> None:
+        """Update the status line twice a second from the newest analysis."""
+        addresses = self._session.addresses()
+        if not self._sources and self._session.state == "running":
+            self._sources = [
+                Subscriber(addresses["analyses"], "terminal", "newest"),
+                Subscriber(addresses["frames"], "terminal-notes", "notes"),
+            ]
+        now = time.monotonic()
+        if self._sources:
+            for record in receive_any(self._sources, 0):
+                self._view.take(record)
+        if self._sources and now - self._shown > STATUS_EVERY_S:
+            self._shown = now
+            self._sources[0].ready()
+            self._line.show(self._view.snapshot().figures)

@@ -1,0 +1,404 @@
+"""What the screen knows of a run: takes records, gives views. No toolkit in here."""
+
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.records import (
+    Analysed,
+    CellState,
+    Event,
+    Health,
+    Reply,
+    Request,
+    Skip,
+)
+from app.geometry import (
+    Place,
+    centres_by_label,
+    contact_lines,
+    find_target,
+    forecast_arrows,
+    marks_by_label,
+    radii_by_label,
+)
+from app.history import History, Tails, wilson_interval
+from app.render import (
+    THUMBNAIL_PX,
+    Crop,
+    automatic_levels,
+    compose,
+    fixed_levels,
+    paint_table,
+)
+from app.view import (
+    EVERYTHING,
+    EventRow,
+    Figures,
+    Mark,
+    Picture,
+    Selection,
+    Strips,
+    View,
+)
+from configs.schema import Display
+
+Record = Analysed | Health | Skip | Reply | Event | Request
+"""What the screen can take."""
+
+RECENT_FRAMES = 200
+"""Frames behind the latency percentiles and the latency strip."""
+EVENTS_KEPT = 200
+
+THUMBNAIL_UM = 60.0
+SILENCE_S = 3.0
+"""A process that says nothing for so long has stopped; it speaks every half second."""
+SCREEN = "display"
+"""The subscriber whose replaced frames are no loss: the screen itself."""
+LIVELY = ("running", "holding")
+"""States in which a process must give a sign of life."""
+
+
+@dataclass
+class _Dish:
+    """What is known of one stage position."""
+
+    tails: Tails
+    history: History = field(default_factory=lambda: History(4))
+    latest: Analysed | None = None
+    levels: tuple[float, float] | None = None
+
+
+class ViewState:
+    """Everything the window and the terminal show.
+
+    Parameters
+    ----------
+    settings
+        The display section of the experiment.
+    budget_ms
+        Allowed time from the end of the exposure to the decision.
+    speed
+        Experiment seconds per wall second, shown beside the time.
+    """
+
+    def __init__(self, settings: Display, budget_ms: float, speed: float) -> None:
+        self._settings = settings
+        self._budget_ms = budget_ms
+        self._speed = speed
+        self._dishes: dict[str, _Dish] = {}
+        self._shown = ""  # the position of the newest protocol frame
+        self._health: dict[str, Health] = {}
+        self._newest: Analysed | None = None
+        self._ends_ns: deque[int] = deque(maxlen=20)
+        self._latency: deque[tuple[int, float]] = deque(maxlen=RECENT_FRAMES)
+        self._skips: Counter[str] = Counter()
+        self._lost: deque[int] = deque(maxlen=RECENT_FRAMES)
+        self._events: dict[int, EventRow] = {}
+        self._event_of_request: dict[int, int] = {}
+        self._found: Counter[str] = Counter()
+        self._requests = 0
+        self._alarms: dict[str, str] = {}
+        self._silent: set[str] = set()
+        self._message = ""
+        self._version = 0
+        self._drawn: tuple[tuple[int, Selection], Picture | None, Strips] | None = None
+
+    def take(self, record: Record) -> None:
+        """Learn from one record."""
+        match record:
+            case Analysed():
+                self._take_analysed(record)
+            case Health():
+                self._take_health(record)
+            case Skip():
+                self._skips[record.stage] += 1
+                self._lost.append(record.sequence)
+                self._version += 1
+            case Event():
+                self._take_event(record, None)
+            case Request():
+                self._take_request(record)
+            case Reply():
+                self._take_reply(record)
+
+    def acknowledge(self) -> None:
+        """Clear the alarms: a person has seen them."""
+        self._alarms.clear()
+
+    def snapshot(
+        self, selection: Selection = EVERYTHING, now_ns: int | None = None
+    ) -> View:
+        """Give all there is to draw for what the user looks at.
+
+        Picture and strips are made only when something new has come, so a call
+        between two frames costs next to nothing.
+        """
+        now_ns = time.monotonic_ns() if now_ns is None else now_ns
+        self._watch_for_silence(now_ns)
+        key = (self._version, selection)
+        if self._drawn is None or self._drawn[0] != key:
+            dish = self._dishes.get(selection.position or self._shown)
+            self._drawn = (key, self._picture(dish, selection), self._strips(dish))
+        _, picture, strips = self._drawn
+        return View(
+            self._figures(picture, strips, now_ns),
+            picture,
+            strips,
+            tuple(reversed(self._events.values())),
+            tuple(self._alarms.values()),
+            self._message,
+        )
+
+    def _take_analysed(self, analysed: Analysed) -> None:
+        info = analysed.segmented.info
+        self._version += 1
+        self._newest = analysed
+        self._ends_ns.append(info.exposure_end_ns)
+        delay_ms = (analysed.decision_ns - info.exposure_end_ns) * 1e-6
+        self._latency.append((info.sequence, delay_ms))
+        # A frame that was moved onto an event shows another place and has no tracks.
+        if not info.position.startswith("request-"):
+            self._shown = info.position
+            self._update_dish(analysed)
+        for event in analysed.events:
+            self._take_event(event, analysed)
+        for request in analysed.requests:
+            self._take_request(request)
+
+    def _update_dish(self, analysed: Analysed) -> None:
+        segmented, tracks = analysed.segmented, analysed.tracks
+        name = segmented.info.position
+        dish = self._dishes.get(name)
+        if dish is None:
+            dish = self._dishes[name] = _Dish(Tails(self._settings.tail_frames))
+        dish.latest = analysed
+        dish.tails.extend(tracks)
+        mark, _, _ = marks_by_label(segmented.cells, tracks)
+        dish.history.append(segmented.info.time_s, *_counts(mark))
+        fixed = fixed_levels(self._settings.levels, segmented.info.modality)
+        wanted = automatic_levels(segmented.phase) if fixed is None else fixed
+        if dish.levels is None or fixed is not None:
+            dish.levels = wanted
+        else:  # follow slowly, so that the picture does not flicker
+            low, high = dish.levels
+            dish.levels = low + 0.1 * (wanted[0] - low), high + 0.1 * (wanted[1] - high)
+
+    def _take_event(self, event: Event, analysed: Analysed | None) -> None:
+        known = self._events.get(event.event_id)
+        if known is not None and (known.thumbnail is not None or analysed is None):
+            return
+        if known is None:
+            self._found[event.kind] += 1
+        self._events[event.event_id] = EventRow(
+            event.event_id,
+            event.kind,
+            event.time_s,
+            event.position,
+            event.tracks,
+            event.centre_yx_um,
+            event.probability,
+            known.action if known else "",
+            None if analysed is None else _thumbnail(analysed, event, self._dishes),
+        )
+        while len(self._events) > EVENTS_KEPT:
+            del self._events[next(iter(self._events))]
+
+    def _take_request(self, request: Request) -> None:
+        if request.request_id in self._event_of_request:
+            return
+        self._requests += 1
+        self._event_of_request[request.request_id] = request.event_id
+        self._act(request.event_id, f"{request.kind} of {request.frames} asked")
+        while len(self._event_of_request) > EVENTS_KEPT:
+            del self._event_of_request[next(iter(self._event_of_request))]
+
+    def _take_reply(self, reply: Reply) -> None:
+        event_id = self._event_of_request.get(reply.request_id)
+        if event_id is not None:
+            why = f": {reply.reason}" if reply.reason else ""
+            self._act(event_id, f"{reply.outcome}{why}")
+
+    def _act(self, event_id: int, action: str) -> None:
+        if event_id in self._events:
+            self._events[event_id] = replace(self._events[event_id], action=action)
+
+    def _take_health(self, health: Health) -> None:
+        before = self._health.get(health.process)
+        if health.state == "faulted" and before is not None:
+            # A report about a dead process comes from its parent: keep its figures.
+            health = replace(before, state="faulted", message=health.message)
+        self._health[health.process] = health
+        self._silent.discard(health.process)
+        if health.message:
+            self._message = f"{health.process}: {health.message}"
+        if health.state == "faulted" and (before is None or before.state != "faulted"):
+            why = f": {health.message}" if health.message else ""
+            self._alarms[health.process] = f"{health.process} faulted{why}"
+
+    def _watch_for_silence(self, now_ns: int) -> None:
+        for name, health in self._health.items():
+            quiet_s = (now_ns - health.sent_ns) * 1e-9
+            watched = health.state in LIVELY and name not in self._silent
+            if watched and quiet_s > SILENCE_S:
+                self._silent.add(name)
+                self._alarms[name] = f"{name}: no sign of life for {quiet_s:.0f} s"
+
+    def _picture(self, dish: _Dish | None, selection: Selection) -> Picture | None:
+        if dish is None or dish.latest is None or dish.levels is None:
+            return None
+        segmented, tracks = dish.latest.segmented, dish.latest.tracks
+        place = Place(segmented.info, segmented.labels.shape)
+        mark, track, probability = marks_by_label(segmented.cells, tracks)
+        centre_px = centres_by_label(segmented.cells, place)
+        dead = tracks.state == CellState.DEAD
+        return Picture(
+            info=segmented.info,
+            pixels=segmented.phase,
+            labels=segmented.labels,
+            levels=dish.levels,
+            cells=segmented.cells,
+            mark=mark,
+            track=track,
+            probability=probability,
+            centre_px=centre_px,
+            radius_px=radii_by_label(segmented.cells, place),
+            tails_live_px=place.to_px(dish.tails.curve(~dead)).astype(np.float32),
+            tails_dead_px=place.to_px(dish.tails.curve(dead)).astype(np.float32),
+            arrows_px=forecast_arrows(dish.latest, place),
+            contacts_px=contact_lines(segmented.cells, centre_px),
+            target=find_target(dish.latest, selection.track_id, place),
+        )
+
+    def _strips(self, dish: _Dish | None) -> Strips:
+        table = dish.history.table() if dish else np.empty((0, 4))
+        live, dead = table[:, 1], table[:, 2]
+        sure = live + dead
+        low, high = wilson_interval(live, sure)
+        recent = np.array(self._latency, np.float64).reshape(-1, 2)
+        lost = np.array(self._lost, np.int64)
+        if len(recent):
+            lost = lost[lost >= recent[0, 0]]
+        return Strips(
+            time_s=table[:, 0],
+            live=live,
+            dead=dead,
+            unsure=table[:, 3],
+            fraction=live / np.where(sure > 0, sure, np.nan),
+            fraction_low=low,
+            fraction_high=high,
+            frame=recent[:, 0].astype(np.int64),
+            latency_ms=recent[:, 1],
+            lost=lost,
+        )
+
+    def _figures(self, picture: Picture | None, strips: Strips, now_ns: int) -> Figures:
+        live, dead, unsure = _counts(picture.mark) if picture else (0, 0, 0)
+        p50, p95 = _percentiles(strips.latency_ms)
+        interval_s, age_ms = self._pace(now_ns)
+        info = self._newest.segmented.info if self._newest else None
+        losses = self._losses()
+        return Figures(
+            state=self._run_state(),
+            time_s=self._time_s(),
+            speed=self._speed,
+            frames_per_s=1 / interval_s if interval_s else None,
+            age_ms=age_ms,
+            stalled=_is_stalled(age_ms, interval_s) and self._run_state() == "running",
+            latency_p50_ms=p50,
+            latency_p95_ms=p95,
+            budget_ms=self._budget_ms,
+            dropped=sum(count for _, count in losses),
+            losses=losses,
+            queued=self._health["recorder"].queued if "recorder" in self._health else 0,
+            disk_free_gb=self._fact("disk_free_gb"),
+            dose_gy=info.dose_gy if info else 0.0,
+            beam_open=info.beam_open if info else False,
+            cells=live + dead + unsure,
+            live=live,
+            dead=dead,
+            unsure=unsure,
+            live_fraction=live / (live + dead) if live + dead else None,
+            deaths=self._found["death"],
+            contacts=self._found["contact"],
+            requests=self._requests,
+        )
+
+    def _pace(self, now_ns: int) -> tuple[float | None, float | None]:
+        """Give the frame interval in seconds and the age of the newest frame in ms."""
+        if not self._ends_ns:
+            return None, None
+        age_ms = (now_ns - self._ends_ns[-1]) * 1e-6
+        span_s = (self._ends_ns[-1] - self._ends_ns[0]) * 1e-9
+        steps = len(self._ends_ns) - 1
+        return (span_s / steps if steps and span_s > 0 else None), age_ms
+
+    def _losses(self) -> tuple[tuple[str, int], ...]:
+        losses = Counter({f"{stage} skipped": n for stage, n in self._skips.items()})
+        for health in self._health.values():
+            for stream in health.streams:
+                if stream.subscriber != SCREEN and stream.replaced:
+                    losses[f"{stream.subscriber} replaced"] += stream.replaced
+        return tuple(sorted(losses.items()))
+
+    def _fact(self, name: str) -> float | None:
+        for health in self._health.values():
+            for key, value in health.facts:
+                if key == name:
+                    return value
+        return None
+
+    def _run_state(self) -> str:
+        if "acquisition" in self._health:
+            return self._health["acquisition"].state
+        return "running" if self._newest else "idle"
+
+    def _time_s(self) -> float:
+        """Give experiment time; between rare frames the acquisition tells it."""
+        acquisition = self._health.get("acquisition")
+        times = [acquisition.time_s] if acquisition else []
+        if self._newest:
+            times.append(self._newest.segmented.info.time_s)
+        return max(times, default=0.0)
+
+
+def _counts(mark: NDArray[np.uint8]) -> tuple[int, int, int]:
+    count = np.bincount(mark, minlength=4)
+    return int(count[Mark.LIVE]), int(count[Mark.DEAD]), int(count[Mark.UNSURE])
+
+
+def _percentiles(values: NDArray[np.float64]) -> tuple[float | None, float | None]:
+    if not values.size:
+        return None, None
+    p50, p95 = np.percentile(values, (50, 95))
+    return float(p50), float(p95)
+
+
+def _is_stalled(age_ms: float | None, interval_s: float | None) -> bool:
+    if age_ms is None or interval_s is None:
+        return False
+    return age_ms > max(3000.0 * interval_s, 1000.0)
+
+
+def _thumbnail(
+    analysed: Analysed, event: Event, dishes: dict[str, _Dish]
+) -> NDArray[np.uint8] | None:
+    """Cut the event out of its frame, with outlines; nothing outside of the frame."""
+    segmented = analysed.segmented
+    dish = dishes.get(segmented.info.position)
+    if dish is None or dish.levels is None or segmented.info.position != event.position:
+        return None
+    place = Place(segmented.info, segmented.labels.shape)
+    height, width = segmented.labels.shape
+    side = min(THUMBNAIL_UM / place.pixel_um, height, width)
+    y, x = place.to_px(np.array(event.centre_yx_um))
+    top = float(np.clip(y - side / 2, 0, height - side))
+    left = float(np.clip(x - side / 2, 0, width - side))
+    mark, _, _ = marks_by_label(segmented.cells, analysed.tracks)
+    centres = centres_by_label(segmented.cells, place)
+    crop = Crop(top, left, side, side, THUMBNAIL_PX, THUMBNAIL_PX)
+    paint = paint_table(mark, centres, radii_by_label(segmented.cells, place))
+    return compose(segmented.phase, segmented.labels, paint, crop, dish.levels)

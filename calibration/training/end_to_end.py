@@ -1,0 +1,100 @@
+"""A model on held-out fields by the product's own path: counts, maps, cells, states."""
+
+import numpy as np
+from inference.cells import find_cells
+
+from acquisition.records import CellState, FrameInfo
+from calibration.training.evaluation import (
+    calibration_error,
+    score_objects,
+)
+from calibration.training.fields import TrainingField
+from configs.schema import Inference, Stand
+from inference.cards import Metrics, Model
+from inference.engines.torch_engine import TorchEngine
+from inference.nets.graph import build_graph
+from tracking.metrics import (
+    ObjectTable,
+    auroc,
+    find_overlaps,
+    instance_f1,
+    match_objects,
+    object_f1,
+)
+
+DEAD_SHARE = 0.25
+"""F1 of a rare class follows its share, so the figures are re-weighted to this one."""
+
+
+def measure_model(model: Model, fields: list[TrainingField], data: str) -> Metrics:
+    """Give the figures of a model on fields of one size, described by ``data``."""
+    engine = TorchEngine(model, fields[0].phase.shape, threads=1)
+    tables = [_match(model, engine, field) for field in fields]
+    table = ObjectTable(
+        *(
+            np.concatenate([getattr(part, column) for part in tables])
+            for column in ObjectTable.__slots__
+        )
+    )
+    network = build_graph(model.card, model.weights).network
+    scores = score_objects(network, fields, model.card.normalisation)
+    true, found = table.true_state > 0, table.found_state > 0
+    return Metrics(
+        data=data,
+        fields=len(fields),
+        objects_live=int(np.count_nonzero(table.true_state == CellState.LIVE)),
+        objects_dead=int(np.count_nonzero(table.true_state == CellState.DEAD)),
+        object_f1_live=object_f1(table, CellState.LIVE),
+        object_f1_dead=object_f1(table, CellState.DEAD),
+        object_f1_live_25=object_f1(table, CellState.LIVE, DEAD_SHARE),
+        object_f1_dead_25=object_f1(table, CellState.DEAD, DEAD_SHARE),
+        instance_f1_50=instance_f1(int((true & found).sum()), true.sum(), found.sum()),
+        auroc_dead=auroc(scores.logit, scores.dead),
+        ece=calibration_error(scores, model.card.temperature),
+    )
+
+
+def _match(model: Model, engine: TorchEngine, field: TrainingField) -> ObjectTable:
+    """Find the cells of a field and pair them with the true ones."""
+    normalisation = model.card.normalisation
+    maps = engine.infer(field.phase, normalisation.offset, normalisation.scale)
+    info = _frame_info(model.card.um_per_px)
+    labels, cells = find_cells(maps, info, field.phase, Inference(), Stand())
+    overlaps = find_overlaps(field.labels, labels)
+    rows = match_objects(overlaps)
+    hit, found = overlaps.true[rows], overlaps.found[rows]
+    missed = np.setdiff1d(overlaps.true_label, hit)
+    false = np.setdiff1d(overlaps.found_label, found)
+    true_label = np.concatenate([hit, missed, np.zeros_like(false)])
+    found_label = np.concatenate([found, np.zeros_like(missed), false])
+    state = np.concatenate([[np.uint8(0)], cells.state])
+    unsure = np.concatenate([[False], cells.unsure])
+    probability = np.concatenate([[0.0], cells.dead_probability])
+    return ObjectTable(
+        true_state=field.states[true_label],
+        found_state=state[found_label],
+        unsure=unsure[found_label],
+        dead_probability=probability[found_label],
+        inside_state=state[found_label],
+    )
+
+
+def _frame_info(pixel_size_um: float) -> FrameInfo:
+    """Describe a field as a frame; only the pixel size matters here."""
+    return FrameInfo(
+        sequence=1,
+        time_s=0.0,
+        modality="slim",
+        pixel_size_um=pixel_size_um,
+        exposure_ms=1.0,
+        saturation_dn=65_535,
+        position="field",
+        stage_yx_um=(0.0, 0.0),
+        focus_um=0.0,
+        cause="training",
+        dose_gy=0.0,
+        beam_open=False,
+        exposure_start_ns=0,
+        exposure_end_ns=0,
+        read_ns=0,
+    )

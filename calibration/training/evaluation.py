@@ -1,0 +1,120 @@
+"""How good a network is on held-out fields: per cell on true masks, and end to end."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from torch import nn
+
+from acquisition.records import CellState
+from calibration.training.fields import TrainingField, object_classes
+from calibration.training.losses import object_logits
+from inference.cards import Normalisation
+from tracking.metrics import auroc
+
+_ECE_BINS = 10
+_MIN_OBJECT_PX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectScores:
+    """The network's opinion of whole cells, on their true masks."""
+
+    logit: NDArray[np.float64]  # (object,) mean logit (dead - live)
+    dead: NDArray[np.bool_]  # (object,)
+    foreground_iou: float  # of cell against background, over all fields
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectMetrics:
+    """Figures of one evaluation."""
+
+    auroc_dead: float
+    f1_live: float
+    f1_dead: float
+    foreground_iou: float
+    objects_live: int
+    objects_dead: int
+
+    @property
+    def mean_f1(self) -> float:
+        """What the training tries to raise."""
+        return 0.5 * (self.f1_live + self.f1_dead)
+
+
+def score_objects(
+    network: nn.Module, fields: list[TrainingField], normalisation: Normalisation
+) -> ObjectScores:
+    """Run the network on whole fields and gather the logits of their cells."""
+    logits: list[NDArray[np.float64]] = []
+    dead: list[NDArray[np.bool_]] = []
+    common_px = either_px = 0
+    for field in fields:
+        planes = predict(network, field.phase, normalisation)
+        margin = planes[CellState.DEAD] - planes[CellState.LIVE]
+        labels = torch.from_numpy(field.labels.astype(np.int64))
+        means, pixels = object_logits(margin, labels, len(field.states) - 1)
+        kept = pixels.numpy() >= _MIN_OBJECT_PX
+        logits.append(means.numpy()[kept].astype(np.float64))
+        dead.append(field.states[1:][kept] == CellState.DEAD)
+        found = (planes[1:3].amax(dim=0) > planes[0]).numpy()
+        cell = object_classes(field) > 0
+        common_px += int(np.count_nonzero(found & cell))
+        either_px += int(np.count_nonzero(found | cell))
+    return ObjectScores(
+        np.concatenate(logits), np.concatenate(dead), common_px / max(either_px, 1)
+    )
+
+
+def predict(
+    network: nn.Module, phase: NDArray[np.uint16], normalisation: Normalisation
+) -> torch.Tensor:
+    """Give the planes ``(4, y, x)`` of a field, float32."""
+    image = (phase.astype(np.float32) - normalisation.offset) * normalisation.scale
+    batch = torch.from_numpy(image.astype(np.float32))[None, None]
+    with (
+        torch.inference_mode(),
+        torch.autocast("cpu", dtype=torch.bfloat16),
+    ):
+        planes: torch.Tensor = network(batch)[0].float()
+    return planes
+
+
+def object_metrics(scores: ObjectScores) -> ObjectMetrics:
+    """Give the figures of a set of cells; a cell is called dead above logit 0."""
+    called = scores.logit > 0
+    both = int(np.count_nonzero(called & scores.dead))
+    neither = int(np.count_nonzero(~called & ~scores.dead))
+    wrong = len(called) - both - neither
+    return ObjectMetrics(
+        auroc_dead=auroc(scores.logit, scores.dead) or 0.0,
+        f1_live=2 * neither / max(2 * neither + wrong, 1),
+        f1_dead=2 * both / max(2 * both + wrong, 1),
+        foreground_iou=scores.foreground_iou,
+        objects_live=int(np.count_nonzero(~scores.dead)),
+        objects_dead=int(np.count_nonzero(scores.dead)),
+    )
+
+
+def fit_temperature(scores: ObjectScores) -> float:
+    """Give the temperature of least log loss on whole cells (Guo et al. 2017)."""
+    sign = np.where(scores.dead, -1.0, 1.0)
+
+    def log_loss(log_temperature: float) -> float:
+        margin = sign * scores.logit / np.exp(log_temperature)
+        return float(np.logaddexp(0.0, margin).mean())
+
+    found = minimize_scalar(log_loss, bounds=(-2.0, 3.0), method="bounded")
+    return float(np.exp(found.x))
+
+
+def calibration_error(scores: ObjectScores, temperature: float) -> float:
+    """Give the expected calibration error in ten equal bins of P(dead)."""
+    probability = 1.0 / (1.0 + np.exp(-scores.logit / temperature))
+    bins = np.minimum((probability * _ECE_BINS).astype(int), _ECE_BINS - 1)
+    weight = np.bincount(bins, minlength=_ECE_BINS)
+    said = np.bincount(bins, probability, _ECE_BINS)
+    true = np.bincount(bins, scores.dead, _ECE_BINS)
+    return float(np.abs(said - true).sum() / max(int(weight.sum()), 1))

@@ -1,0 +1,162 @@
+"""From a trained network to a model folder: card, weights, golden frame, NOTICE."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from acquisition.records import PHASE_RAD_PER_COUNT, PHASE_ZERO_COUNT
+from acquisition.simulated.world import World
+from calibration.training.end_to_end import measure_model
+from calibration.training.evaluation import fit_temperature, score_objects
+from calibration.training.fields import (
+    TrainingField,
+    field_path,
+    load_field,
+    make_world_field,
+)
+from calibration.training.recipe import Recipe
+from inference.cards import (
+    Card,
+    Golden,
+    GoldenFrame,
+    Model,
+    Normalisation,
+    TrainingData,
+    save_model,
+)
+from inference.engines.torch_engine import TorchEngine
+from inference.nets.stem_unet import StemUNet
+from inference.select import tiled
+
+NORMALISATION = Normalisation(
+    offset=float(PHASE_ZERO_COUNT), scale=PHASE_RAD_PER_COUNT / 0.7
+)
+"""The network sees phase in units of 0.7 rad, empty background at 0."""
+
+_GOLDEN_PX = 256
+_UNKNOWN = "0" * 64
+_HELD_OUT_WORLD_SEEDS = (1, 8)
+_NOTICE = """{name}: weights of a network of vigil.
+
+Trained from random numbers on fields of the simulated microscope of vigil (world
+{world}, training seeds {first} to {last}). No recording of a real microscope and no
+foreign weights went into it. BSD-3-Clause, the vigil developers.
+"""
+
+
+def export_model(recipe: Recipe, run: Path, folder: Path) -> Path:
+    """Write the best network of a training run as a model; gives its folder.
+
+    The temperature is fitted on the validation fields; the figures of the card come
+    from the test fields and the held-out worlds, through the product's own path from
+    counts to cells.
+    """
+    fields = run / "fields"
+    settings = recipe.fields
+    validation = [
+        load_field(field_path(fields, s)) for s in settings.seeds("validation")
+    ]
+    network, steps = load_best(recipe, run)
+    scores = score_objects(network, validation, NORMALISATION)
+    weights = shipped_weights(network)
+    card = _draft(recipe, steps, fit_temperature(scores))
+    golden = golden_frame(card, weights, validation[0])
+    model = Model(card, weights, golden)
+    test = [
+        load_field(path)
+        for path in (field_path(fields, seed) for seed in settings.seeds("test"))
+        if path.exists()
+    ]
+    figures = [measure_model(model, test, f"{settings.world}, random worlds and mixes")]
+    first, last = _HELD_OUT_WORLD_SEEDS
+    for name in settings.held_out_worlds:
+        unseen = [
+            make_world_field(name, seed, settings.size_px)
+            for seed in range(first, last + 1)
+        ]
+        figures.append(measure_model(model, unseen, f"{name}, world as it stands"))
+    seeds = settings.seeds("train")
+    notice = _NOTICE.format(
+        name=recipe.name, world=settings.world, first=seeds[0], last=seeds[-1]
+    )
+    card = card.model_copy(update={"simulated": tuple(figures)})
+    save_model(folder, card, weights, golden, notice)
+    return folder
+
+
+def load_best(recipe: Recipe, run: Path) -> tuple[StemUNet, int]:
+    """Load the best averaged network of a run, and the steps the run has taken."""
+    shape = recipe.network
+    network = StemUNet(stem=shape.stem, base=shape.base, levels=shape.levels)
+    network.load_state_dict(torch.load(run / "best.pt", weights_only=True))
+    state = torch.load(run / "checkpoint.pt", weights_only=True)
+    return network.eval(), int(state["progress"]["step"])
+
+
+def shipped_weights(network: StemUNet) -> dict[str, NDArray[np.generic]]:
+    """Give the weights as they are stored: kernels in half precision."""
+    return {
+        name: tensor.half().numpy() if tensor.ndim == 4 else tensor.float().numpy()
+        for name, tensor in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+
+
+def golden_frame(
+    card: Card, weights: Mapping[str, NDArray[np.generic]], field: TrainingField
+) -> GoldenFrame:
+    """Cut a frame from a held-out field, and run the float32 reference on it."""
+    middle = field.phase.shape[0] // 2
+    cut = slice(middle - _GOLDEN_PX // 2, middle + _GOLDEN_PX // 2)
+    frame = np.ascontiguousarray(field.phase[cut, cut])
+    shape = (4 * _GOLDEN_PX, 4 * _GOLDEN_PX)
+    blank = GoldenFrame(frame, np.zeros((3, *frame.shape), np.uint8))
+    engine = TorchEngine(Model(card, weights, blank), shape, torch.get_num_threads())
+    maps = engine.infer(tiled(frame, shape), NORMALISATION.offset, NORMALISATION.scale)
+    planes = np.stack([maps.classes, maps.dead, maps.separation])
+    return GoldenFrame(frame, planes[:, :_GOLDEN_PX, :_GOLDEN_PX].copy())
+
+
+def _draft(recipe: Recipe, steps: int, temperature: float) -> Card:
+    """Give the card without figures and hashes, which come last."""
+    settings = recipe.fields
+    world = World.load(settings.world)
+    spans = {
+        split: (settings.seeds(split)[0], settings.seeds(split)[-1])
+        for split in ("train", "validation", "test")
+    }
+    return Card(
+        name=recipe.name,
+        architecture=recipe.network,
+        modalities=("slim",),
+        um_per_px=world.optics.pixel_um,
+        normalisation=NORMALISATION,
+        classes=("background", "live", "dead"),
+        temperature=temperature,
+        training=TrainingData(
+            source="simulated microscope of vigil, domain randomisation per field",
+            worlds=(f"{world.name} {world.hash}",),
+            seeds=(spans["train"],),
+            held_out_seeds=(
+                _HELD_OUT_WORLD_SEEDS,
+                spans["validation"],
+                spans["test"],
+            ),
+            steps=steps,
+            seed=recipe.seed,
+        ),
+        simulated=(),
+        real=(),
+        not_good_for=(
+            "recordings of real microscopes: never tested on any",
+            "other contrasts than SLIM phase",
+            "cells that float out of focus, or grow in several layers",
+            "telling late apoptosis from secondary necrosis in a single frame",
+        ),
+        licence="BSD-3-Clause",
+        weights_sha256=_UNKNOWN,
+        golden=Golden(frame_sha256=_UNKNOWN, maps_sha256=_UNKNOWN),
+    )

@@ -1,0 +1,96 @@
+"""The stage turns a segmented frame into its analysis."""
+
+from dataclasses import replace
+
+import numpy as np
+from tracking_scenes import make_scene, walk
+
+from configs.schema import Events, Tracking, Trigger
+from tracking.stage import TrackingStage
+
+
+def make_stage():
+    """Give a stage that asks for a burst at every contact."""
+    return TrackingStage(Tracking(), Events(), (Trigger(event="contact"),))
+
+
+def at_position(scene, name):
+    """Give the scene at another position."""
+    return replace(scene, info=replace(scene.info, position=name))
+
+
+def test_event_leads_to_request():
+    """Two cells that meet give an event and, in the same analysis, a request."""
+    stage = make_stage()
+    pair = [[0.0, 0.0], [0.0, 20.0]]
+    touching = [((1, 2),) if i > 5 else () for i in range(8)]
+
+    results = [
+        stage(make_scene(pair, 24.0 * i, touching=on)) for i, on in enumerate(touching)
+    ]
+
+    last = results[-1]
+    assert [event.kind for event in last.events] == ["contact"]
+    assert last.requests[0].cause == "contact of tracks 1 and 2"
+    assert not any(result.requests for result in results[:-1])
+
+
+def test_stamps_are_in_order():
+    """Tracks are ready before the forecast, and the forecast before the decision."""
+    stage = make_stage()
+
+    result = stage(make_scene([[0.0, 0.0]], 0.0))
+
+    assert 0 < result.tracks_ns <= result.forecast_ns <= result.decision_ns
+
+
+def test_positions_are_apart_and_names_unique():
+    """Cells at the same coordinates of two positions are different tracks."""
+    stage = make_stage()
+    scene = make_scene([[0.0, 0.0]], 0.0)
+
+    one = stage(at_position(scene, "A"))
+    other = stage(at_position(scene, "B"))
+
+    assert one.tracks.track_id.tolist() == [1]
+    assert other.tracks.track_id.tolist() == [2]
+
+
+def test_visit_to_an_event_is_measured_only():
+    """A frame of a recentred request has cells but no tracks, and disturbs none."""
+    stage = make_stage()
+    scene = make_scene([[0.0, 0.0]], 0.0)
+    stage(scene)
+
+    visit = stage(at_position(make_scene([[5.0, 5.0]], 10.0), "request-4"))
+    after = stage(make_scene([[0.0, 0.0]], 24.0))
+
+    assert visit.segmented.cells.label.tolist() == [1]
+    assert visit.tracks.track_id.size == visit.forecast.track_id.size == 0
+    assert after.tracks.track_id.tolist() == [1]
+
+
+def test_warm_up_leaves_no_trace():
+    """After the warm-up the first track is still number one."""
+    stage = make_stage()
+
+    stage.warm_up()
+    result = stage(make_scene(walk(5, 1, 1.0, seed=0)[0], 0.0))
+
+    assert result.tracks.track_id.tolist() == [1, 2, 3, 4, 5]
+
+
+def test_records_are_read_only():
+    """Nobody can change an analysis that was handed over."""
+    result = make_stage()(make_scene([[0.0, 0.0]], 0.0))
+
+    arrays = (result.tracks.centre_um, result.forecast.sigma_um, result.tracks.state)
+    assert not any(array.flags.writeable for array in arrays)
+
+
+def test_empty_field():
+    """A frame without cells is analysed like any other."""
+    result = make_stage()(make_scene(np.empty((0, 2)), 0.0))
+
+    assert result.tracks.track_id.size == 0
+    assert result.events == ()
