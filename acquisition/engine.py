@@ -22,12 +22,10 @@ from acquisition.errors import (
     StageOff,
 )
 from acquisition.microscope import Microscope
+from acquisition.preflight import EXPOSURE_TOLERANCE
 
 if TYPE_CHECKING:
     from acquisition.simulated.stand import Cycle
-
-EXPOSURE_TOLERANCE = 0.05
-"""Largest accepted relative difference between asked and read-back exposure."""
 
 
 @dataclass(frozen=True, slots=True)

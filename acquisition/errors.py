@@ -1,7 +1,7 @@
 """Every error that vigil raises on purpose.
 
 VigilError
-|-- BadInput            a file, setting, message or model the user can put right (exit 2)
+|-- BadInput            what the user can put right: file, setting, model (exit 2)
 |   |-- BadConfig       the experiment file: every fault at once, with full paths
 |   |-- BadWorld        a world file of the simulated microscope
 |   |-- BadImages       an image file or folder that cannot be played
@@ -15,7 +15,6 @@ VigilError
 
 A message says what happened, with the value, then what to do.
 """
-
 
 from configs.faults import BadConfig, BadInput, VigilError
 

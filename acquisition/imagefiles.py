@@ -1,5 +1,6 @@
 """Single image files: what they hold, by their headers, and one page at a time."""
 
+import itertools
 import statistics
 import struct
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ def read_image(path: Path, number: int) -> NDArray[Any]:
     BadImages
         If the image cannot be decoded; the message names the file.
     """
+    image: NDArray[Any] | None
     try:
         if path.suffix.lower() in TIFF_SUFFIXES:
             image = _read_tiff(path, number)
@@ -170,5 +172,5 @@ def _ome_calibration(text: str) -> tuple[float | None, float | None]:
     ordered = sorted(times.values())
     if len(ordered) < 2:
         return size_um, None
-    gaps = [later - first for first, later in zip(ordered, ordered[1:], strict=False)]
+    gaps = [later - first for first, later in itertools.pairwise(ordered)]
     return size_um, statistics.median(gaps) or None

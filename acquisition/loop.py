@@ -256,5 +256,3 @@ class Acquisition:
         if self._truth is not None:
             self._truth.close()
         self._report("faulted" if self._fault else "ended", self._fault)
-
-

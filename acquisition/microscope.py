@@ -5,37 +5,167 @@ real stand through a Micro-Manager configuration. Nothing here opens any beam; t
 shutter of the core is the lamp.
 """
 
-import logging
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# NOTE: without Qt signals, whatever else the process has imported.
-os.environ.setdefault("PYMM_SIGNALS_BACKEND", "psygnal")
+from pymmcore_plus import CMMCorePlus
+from useq import MDASequence, TIntervalLoops
 
-from pymmcore_plus import CMMCorePlus, DeviceType, configure_logging  # noqa: E402
-from useq import MDASequence, TIntervalLoops  # noqa: E402
-
-from acquisition.clock import Clock  # noqa: E402
-from acquisition.errors import BadConfig  # noqa: E402
-from acquisition.replay import ImageSequence, SequenceCamera  # noqa: E402
-from acquisition.schedule import Limits  # noqa: E402
-from acquisition.simulated import devices as simulated_devices  # noqa: E402
-from configs import schema  # noqa: E402
+from acquisition.clock import Clock
+from acquisition.errors import BadConfig
+from acquisition.preflight import prepare_stand
+from acquisition.replay import SequenceCamera
+from acquisition.schedule import Limits
+from acquisition.simulated.devices import Devices, SimulatedCamera
+from acquisition.stands import Stand, open_stand, steps_of
+from configs import schema
 
 if TYPE_CHECKING:
     from acquisition.simulated.stand import Cycle, SimulatedStand
 
-logger = logging.getLogger(__name__)
-
-PHASE_STEPS = 4
-SMALLEST_FRAME_PX = 64
 ENDLESS_LOOPS = 10_000_000
 """Loops of a time-lapse that only the end of its images ends."""
 
-EXPOSURE_TOLERANCE = 0.05
-"""Largest accepted relative difference between asked and read-back exposure."""
 
-DEMO_CONFIG = "MMConfig_demo.cfg"
-"""Comes with the test adapters, which the core finds by itself."""
+@dataclass(frozen=True, slots=True)
+class Microscope:
+    """A microscope that has passed every check and is ready for a run."""
+
+    core: CMMCorePlus
+    shape: tuple[int, int]  # (y, x) of an image
+    steps: int  # images that make a frame: 4 phase steps, or 1
+    pixel_size_um: float
+    saturation_dn: int
+    modulator: str | None  # steps the phase; None for single shots
+    stage_tolerance_um: float
+    limits: Limits  # what requests may ask for
+    notes: tuple[str, ...]  # what a person should know
+    parts: Stand
+
+    @property
+    def frame_shape(self) -> tuple[int, int, int]:
+        """(step, y, x) of a frame."""
+        return self.steps, *self.shape
+
+    @property
+    def stand(self) -> "SimulatedStand | None":
+        """The simulated stand, or None."""
+        return self.parts.simulated
+
+    @property
+    def devices(self) -> Devices | None:
+        """The Python devices of a simulated or recorded microscope, or None."""
+        return self.parts.devices
+
+    def dose_gy(self) -> float:
+        """Dose absorbed by the specimen so far; known of simulated specimens only."""
+        return 0.0 if self.stand is None else float(self.stand.dose_gy)
+
+    def cycle(self) -> "Cycle | None":
+        """Give what the simulated stand showed in the last exposure, with its truth."""
+        camera = None if self.devices is None else self.devices.camera
+        return camera.cycle if isinstance(camera, SimulatedCamera) else None
+
+    def planned(self, timelapse: MDASequence) -> MDASequence:
+        """Complete a time-lapse with what only this microscope knows.
+
+        A grid gets the size of the field. A recorded sequence gets the interval of its
+        images instead of the planned times, and goes on until they are exhausted.
+        """
+        changes: dict[str, Any] = {}
+        height_um, width_um = (edge * self.pixel_size_um for edge in self.shape)
+        grid = timelapse.grid_plan
+        if grid is not None and grid.fov_width is None:
+            field = {"fov_width": width_um, "fov_height": height_um}
+            changes["grid_plan"] = grid.model_copy(update=field)
+        images = self.parts.images
+        if images is not None and images.interval_s is not None:
+            interval = images.interval_s
+            plan = TIntervalLoops(interval=interval, loops=ENDLESS_LOOPS)
+            changes["time_plan"] = plan
+        return timelapse.replace(**changes) if changes else timelapse
+
+    def snapshot(self) -> dict[str, dict[str, str]]:
+        """Give every property of every device, and the versions, for the log."""
+        core = self.core
+        found = {
+            device: {
+                str(name): _property(core, device, name)
+                for name in core.getDevicePropertyNames(device)
+            }
+            for device in core.getLoadedDevices()
+        }
+        found["versions"] = {
+            "core": core.getVersionInfo(),
+            "device interface": core.getAPIVersionInfo(),
+        }
+        return found
+
+    def close(self) -> None:
+        """Cancel what runs, stop the simulation and let go of all devices."""
+        self.core.mda.cancel()
+        self.parts.close()
+
+
+def open_microscope(experiment: schema.Experiment, clock: Clock) -> Microscope:
+    """Build the microscope of an experiment and check it before anything runs.
+
+    Raises
+    ------
+    BadConfig
+        With every fault at once: roles, devices, modulator, settings, image size,
+        channels, pixel size, interval.
+    BadWorld
+        If the world of a simulated microscope is wrong.
+    BadImages
+        If a recorded sequence cannot be played.
+    """
+    stand = open_stand(experiment, clock)
+    settings = experiment.microscope
+    try:
+        faults = prepare_stand(experiment, stand)
+        size_um = settings.pixel_size_um or stand.pixel_size_um
+        if faults or size_um is None:
+            raise BadConfig("microscope", faults)
+        return _assemble(settings, stand, size_um)
+    except BaseException:
+        stand.close()
+        raise
+
+
+def _assemble(settings: schema.Microscope, stand: Stand, size_um: float) -> Microscope:
+    core = stand.core
+    shape = core.getImageHeight(), core.getImageWidth()
+    home = None
+    if core.getXYStageDevice():
+        x_um, y_um = core.getXYPosition()
+        home = (y_um, x_um)
+    camera = None if stand.devices is None else stand.devices.camera
+    limits = Limits(home, max(shape) * size_um, settings.stage_limits_um)
+    if isinstance(camera, SequenceCamera):
+        refusal = "a recorded sequence has no extra frames"
+        limits = Limits(home, refusal=refusal, exhausted=camera.is_exhausted)
+    largest_dn = 2 ** min(core.getImageBitDepth(), 16) - 1
+    notes = stand.notes
+    if largest_dn < settings.saturation_dn:
+        notes = (*notes, f"the camera saturates at {largest_dn} counts")
+    steps = steps_of(settings)
+    return Microscope(
+        core=core,
+        shape=shape,
+        steps=steps,
+        pixel_size_um=size_um,
+        saturation_dn=min(settings.saturation_dn, largest_dn),
+        modulator=stand.modulator if steps > 1 else None,
+        stage_tolerance_um=settings.stage_tolerance_um,
+        limits=limits,
+        notes=notes,
+        parts=stand,
+    )
+
+
+def _property(core: CMMCorePlus, device: str, name: str) -> str:
+    try:
+        return str(core.getProperty(device, name))
+    except RuntimeError as error:
+        return f"(unreadable: {error})"

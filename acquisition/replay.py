@@ -140,9 +140,8 @@ class SequenceCamera(CameraDevice):
         self._exposure_ms = 1.0
         self._next = 0
 
-    @property
-    def exhausted(self) -> bool:
-        """Every image has been given."""
+    def is_exhausted(self) -> bool:
+        """Say whether every image has been given."""
         return not self._repeat and self._next >= self._images.count
 
     def get_exposure(self) -> float:

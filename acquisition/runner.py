@@ -276,7 +276,7 @@ def _analyse_one(
     info = frame.info
     try:
         analysed = analyse(frame)
-    except Exception as error:  # noqa: BLE001  the stage boundary
+    except Exception as error:
         logger.exception("analysis of frame %d failed", info.sequence)
         totals.skipped += 1
         reason = f"{type(error).__name__}: {error}"

@@ -89,7 +89,7 @@ def size_of(parts: Sequence[Buffer]) -> int:
 def _plain(value: Any, buffers: list[Buffer]) -> Any:
     if isinstance(value, np.ndarray):
         array = np.ascontiguousarray(value)
-        buffers.append(memoryview(array).cast("B") if array.size else b"")
+        buffers.append(array.data.cast("B") if array.size else b"")
         return [len(buffers) - 1, list(array.shape)]
     if is_dataclass(value):
         return [_plain(getattr(value, f.name), buffers) for f in fields(value)]

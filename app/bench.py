@@ -75,7 +75,9 @@ def _figures(directory: Path, health: dict[str, Health]) -> dict[str, Any]:
         _model, engine = run.model_and_engine(int(sequences[-1]))
         recorded = len(run.sequences)
     if len(stamps) < 2:
-        raise BadRun(f"only {len(stamps)} frames after the warm-up: ask for more seconds")
+        raise BadRun(
+            f"only {len(stamps)} frames after the warm-up: ask for more seconds"
+        )
     t0 = stamps["exposure_end_ns"]
     latency = (stamps["decision_ns"] - t0) / 1e6
     seconds = (t0[-1] - t0[0]) / 1e9

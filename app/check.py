@@ -1,4 +1,4 @@
-"""``vigil check``: is this PC ready? In plain words, with the cure beside each fault."""
+"""``vigil check``: is this PC ready? In plain words, the cure beside each fault."""
 
 import importlib.metadata
 import importlib.util
@@ -116,9 +116,10 @@ def _graphics() -> Finding:
 
 
 def _engine() -> Finding:
-    from inference.engines.openvino_engine import cpu_precision
+    from inference.engines.openvino_engine import supported_precisions
 
-    return Finding("engine", "ok", f"OpenVINO on the processor, {cpu_precision()}")
+    precisions = ", ".join(supported_precisions())
+    return Finding("engine", "ok", f"OpenVINO on the processor ({precisions})")
 
 
 def _model() -> Finding:
@@ -126,16 +127,19 @@ def _model() -> Finding:
     from inference.cards import load_model
 
     try:
-        card, _weights = load_model("slim")
+        card = load_model("slim").card
     except BadModel as error:
         return Finding("model", "fault", str(error))
     return Finding("model", "ok", f"slim, {card.um_per_px} um per pixel")
 
 
 def _micro_manager() -> Finding:
-    from acquisition.microscope import core_versions
-
-    return Finding("micro-manager", "ok", core_versions())
+    core = importlib.metadata.version("pymmcore")
+    interface = core.split(".")[3]
+    text = (
+        f"core {core}; an installed Micro-Manager must have device interface {interface}"
+    )
+    return Finding("micro-manager", "ok", text)
 
 
 def _screen() -> Finding:

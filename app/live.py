@@ -1,4 +1,4 @@
-"""A live run from the user's side: preflight, directory, supervisor, status, summary."""
+"""A live run from the user's side: preflight, directory, status and summary."""
 
 import signal
 import sys

@@ -21,7 +21,7 @@ def _acquisition(child: Child, config_text: str, directory: str) -> None:
     acquire(child, config_text, directory)
 
 
-def _analysis(child: Child, config_text: str, directory: str) -> None:
+def _analysis(child: Child, config_text: str, _directory: str) -> None:
     from app.analysis import analysis_builder
 
     analyse_frames(child, analysis_builder(config_text))

@@ -299,7 +299,7 @@ class Session:
             self._take(*received)
 
     def _final_state(self) -> str:
-        """What the run directory shall be sealed as, if it were sealed now."""
+        """Give the state with which the run directory would be sealed now."""
         if self.state == "faulted":
             return "faulted"
         return "interrupted" if self._interrupted else "ended"

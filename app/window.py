@@ -79,8 +79,8 @@ class Window(QtWidgets.QMainWindow):
         side.addWidget(self.events, 7)
         middle = QtWidgets.QHBoxLayout()
         middle.setSpacing(8)
-        middle.addWidget(self.picture, 64)
-        middle.addLayout(side, 36)
+        middle.addWidget(self.picture, 58)
+        middle.addLayout(side, 42)
         foot = QtWidgets.QHBoxLayout()
         foot.setContentsMargins(6, 0, 6, 0)
         foot.addWidget(self.footer, 1)
@@ -133,7 +133,8 @@ class Window(QtWidgets.QMainWindow):
         self._keep_pace(view.message)
 
     def _keep_pace(self, message: str) -> None:
-        if self._pace.note(self.picture.paint_ms):
+        cost_ms = self.picture.take_cost_ms()
+        if cost_ms is not None and self._pace.note(cost_ms):
             self._timer.setInterval(round(self._pace.interval_ms))
         slow = self._pace.remark
         self.notice.setText("     ".join(text for text in (message, slow) if text))

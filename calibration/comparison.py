@@ -80,7 +80,11 @@ def compare_frame(
 
     tracked = (tracks.label > 0) & np.isin(tracks.label, found)
     track_of = dict(
-        zip(tracks.label[tracked].tolist(), tracks.track_id[tracked].tolist(), strict=True)
+        zip(
+            tracks.label[tracked].tolist(),
+            tracks.track_id[tracked].tolist(),
+            strict=True,
+        )
     )
     known = [row for row in rows.tolist() if int(overlaps.found[row]) in track_of]
     in_view = set(true_id.tolist())
@@ -118,24 +122,19 @@ def _tabulate(
         zip(overlaps.true[rows].tolist(), overlaps.found[rows].tolist(), strict=True)
     )
     false = sorted(set(found.tolist()) - set(partner.values()))
-    found_label = [partner.get(cell, 0) for cell in true_id.tolist()] + false
-    at = np.searchsorted(cells.label, found_label)
-    none = np.array(found_label) == 0
-    at[none] = 0
-    state = cells.state[at] if cells.label.size else np.zeros(len(at), np.uint8)
-    flag = cells.unsure[at] if cells.label.size else np.zeros(len(at), np.bool_)
-    chance = cells.dead_probability[at] if cells.label.size else np.full(len(at), np.nan)
+    found_label = np.array([partner.get(cell, 0) for cell in true_id.tolist()] + false)
+    nobody = cells.label.size  # a row of nothing, after the last cell
+    at = np.where(found_label > 0, np.searchsorted(cells.label, found_label), nobody)
     true_state = [
         CellState.DEAD if dead[cell] else CellState.LIVE for cell in true_id.tolist()
     ]
+    nothing = np.full(len(false), CellState.BACKGROUND, np.uint8)
     return ObjectTable(
-        true_state=np.array(true_state + [CellState.BACKGROUND] * len(false), np.uint8),
-        found_state=np.where(none, CellState.BACKGROUND, state).astype(np.uint8),
-        unsure=flag & ~none,
-        dead_probability=np.where(none, np.nan, chance).astype(np.float64),
-        inside_state=np.concatenate(
-            (_inside(overlaps, true_id, cells), np.zeros(len(false), np.uint8))
-        ),
+        true_state=np.append(np.array(true_state, np.uint8), nothing),
+        found_state=np.append(cells.state, np.uint8(CellState.BACKGROUND))[at],
+        unsure=np.append(cells.unsure, False)[at],
+        dead_probability=np.append(cells.dead_probability, np.nan)[at].astype(float),
+        inside_state=np.append(_inside(overlaps, true_id, cells), nothing),
     )
 
 
@@ -202,7 +201,8 @@ def true_deaths(
     for frame in frames:
         for cell in frame.true_id.tolist():
             seen_s.setdefault(cell, []).append(frame.time_s)
-    counted, rest = [], []
+    counted: list[Happening] = []
+    rest: list[Happening] = []
     for cell, time_s in deaths:
         times_s = np.array(seen_s.get(cell, []))
         before, after_s = int((times_s < time_s).sum()), times_s[times_s >= time_s]
@@ -218,7 +218,8 @@ def true_contacts(frames: Sequence[Comparison]) -> Truth:
     """Find the pairs that touch after they were apart for `APART_FRAMES` frames."""
     run: dict[int, int] = {}  # cell -> frames in a row in view, before this one
     last: dict[tuple[int, int], int] = {}  # pair -> last frame in which it touched
-    counted, rest = [], []
+    counted: list[Happening] = []
+    rest: list[Happening] = []
     for number, frame in enumerate(frames):
         for pair in frame.touching:
             apart = min(*(run.get(cell, 0) for cell in pair), number)

@@ -16,43 +16,16 @@ from numpy.typing import NDArray
 
 from acquisition.archive.reader import RunReader
 from acquisition.errors import BadImages, BadRun
-from acquisition.records import CellState, Event
 from acquisition.simulated.truth import TruthReader
-from calibration.comparison import (
-    Comparison,
-    Truth,
-    collect_tracks,
-    compare_frame,
-    join_objects,
-    name_reports,
-    true_contacts,
-    true_deaths,
-)
+from calibration.comparison import Comparison, compare_frame
+from calibration.figures import Score, event_figures, object_figures, track_figures
 from configs.loading import load_experiment
 from configs.schema import Experiment
 from inference.engines.classical import ClassicalEngine
 from inference.stage import InferenceStage
-from tracking.metrics import (
-    EventScore,
-    Happening,
-    ObjectTable,
-    TrackScore,
-    auroc,
-    find_overlaps,
-    instance_f1,
-    match_events,
-    match_objects,
-    object_f1,
-    pics_f1,
-    score_tracks,
-)
+from tracking.metrics import find_overlaps, instance_f1, match_objects
 from tracking.stage import RECENTRED
 
-Score = dict[str, float | None]
-
-FEWEST_OBJECTS = 50
-DEAD_SHARE = 0.25
-"""Share of dead cells to which the headline figures are re-weighted."""
 SCORED_EVERY_S = 600.0
 """Objects are scored on one frame in this experiment time."""
 KEYS = (
@@ -107,9 +80,9 @@ def score_run(run_dir: Path) -> Score:
         frame for frames in positions.values() for frame in _thin(frames, settled)
     ]
     score: Score = dict.fromkeys(KEYS)
-    score |= _object_figures(scored)
-    score |= _track_figures(positions)
-    score |= _event_figures(positions, deaths, events)
+    score |= object_figures(scored)
+    score |= track_figures(positions)
+    score |= event_figures(positions, deaths, events)
     return score
 
 
@@ -121,7 +94,7 @@ def score_masks(run_dir: Path, labels_tif: Path) -> Score:
     Returns
     -------
     The figures of `KEYS`; masks say nothing about viability or identity, so only
-    ``instance_f1_50`` is stated, with ``baseline_instance_f1_50`` and counts beside it.
+    ``instance_f1_50`` is stated, with the same of the baseline and counts beside it.
 
     Raises
     ------
@@ -131,23 +104,123 @@ def score_masks(run_dir: Path, labels_tif: Path) -> Score:
         If the masks cannot be read or do not have the shape of the frames.
     """
     pages = _read_masks(labels_tif)
+    ours, baseline = _Tally(), _Tally()
     with RunReader(run_dir) as run:
-        sequences = [
-            number
-            for number in run.analysed_sequences.tolist()
-            if number <= len(pages) and run.labels(number) is not None
-        ]
-        if not sequences:
-            raise BadRun(
-                f"{run_dir}: none of its frames has recorded labels and one of the "
-                f"{len(pages)} masks of {labels_tif}; record with log.labels = true"
-            )
-        found = _Instances()
-        baseline = _Instances()
-        stage = _baseline(_settings(run))
-        for number in sequences:
+        settings = _settings(run)
+        classical = InferenceStage(
+            ClassicalEngine(), None, settings.inference, settings.stand
+        )
+        for number in run.analysed_sequences.tolist():
+            labels = run.labels(number)
+            if labels is None or number > len(pages):
+                continue
             mask = pages[number - 1]
-            found.add(_same_shape(mask, run.labels(number), labels_tif), run, number)
+            if mask.shape != labels.shape:
+                raise BadImages(
+                    f"{labels_tif}: page {number} has the shape {mask.shape}, frame "
+                    f"{number} of the run {labels.shape}; give the masks of its images"
+                )
+            ours.count(mask, labels)
             frame = run.frame(number)
             if frame is not None:
-                baseline.count(mask, stage(frame).labels)
+                baseline.count(mask, classical(frame).labels)
+    if not ours.frames:
+        raise BadRun(
+            f"{run_dir}: no frame has both recorded labels and one of the {len(pages)} "
+            f"masks of {labels_tif}; record with log.labels = true"
+        )
+    score: Score = dict.fromkeys(KEYS)
+    return score | {
+        "instance_f1_50": ours.f1(0),
+        "instance_f1_75": ours.f1(1),
+        "baseline_instance_f1_50": baseline.f1(0),
+        "frames_scored": ours.frames,
+        "baseline_frames_scored": baseline.frames,
+        "objects": ours.true,
+    }
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Objects of any class, over frames."""
+
+    frames: int = 0
+    true: int = 0
+    found: int = 0
+    matched: tuple[int, int] = (0, 0)  # at one half and three quarters IoU
+
+    def count(self, mask: NDArray[np.uint16], labels: NDArray[np.uint16]) -> None:
+        overlaps = find_overlaps(mask, labels)
+        iou = overlaps.iou[match_objects(overlaps)]
+        self.frames += 1
+        self.true += overlaps.true_label.size
+        self.found += overlaps.found_label.size
+        self.matched = (self.matched[0] + iou.size, self.matched[1] + _close(iou))
+
+    def f1(self, level: int) -> float | None:
+        return instance_f1(self.matched[level], self.true, self.found)
+
+
+def _close(iou: NDArray[np.float64]) -> int:
+    return int((iou >= 0.75).sum())
+
+
+def _read_masks(path: Path) -> list[NDArray[np.uint16]]:
+    try:
+        stack = np.asarray(tifffile.imread(path))
+    except (OSError, ValueError, tifffile.TiffFileError) as error:
+        raise BadImages(
+            f"{path} is no readable TIFF of label masks: {error}"
+        ) from error
+    if stack.ndim == 2:
+        stack = stack[None]
+    if stack.ndim != 3 or not np.issubdtype(stack.dtype, np.integer):
+        raise BadImages(
+            f"{path} has the shape {stack.shape} and type {stack.dtype}; label masks "
+            "are whole numbers (page, y, x), 0 for background"
+        )
+    return [_renumber(page) for page in stack]
+
+
+def _renumber(page: NDArray[np.integer]) -> NDArray[np.uint16]:
+    names, at = np.unique(page, return_inverse=True)
+    numbers = np.arange(names.size) + (0 if names[0] == 0 else 1)
+    return numbers[at].reshape(page.shape).astype(np.uint16)
+
+
+def _settings(run: RunReader) -> Experiment:
+    return load_experiment(str(run.directory / "config.toml"))
+
+
+def _compare(run: RunReader, truth_path: Path) -> dict[str, list[Comparison]]:
+    """Compare every analysed frame that has labels and truth, by position and time."""
+    smallest_um2 = _settings(run).inference.min_area_um2
+    positions: dict[str, list[Comparison]] = {}
+    with TruthReader(truth_path) as truth:
+        known = np.intersect1d(run.analysed_sequences, truth.sequences)
+        for number in known.tolist():
+            info, labels = run.info(number), run.labels(number)
+            if labels is None or info.position.startswith(RECENTRED):
+                continue
+            compared = compare_frame(
+                truth.frame(number),
+                labels,
+                run.cells(number),
+                run.tracks(number),
+                smallest_um2 / info.pixel_size_um**2,
+            )
+            positions.setdefault(info.position, []).append(compared)
+    for frames in positions.values():
+        frames.sort(key=lambda frame: frame.time_s)
+    return positions
+
+
+def _thin(frames: Sequence[Comparison], settled: int) -> list[Comparison]:
+    """Choose the first settled frame, one every ten minutes after it, and the last."""
+    chosen: list[Comparison] = []
+    for frame in frames[min(settled, len(frames)) - 1 :]:
+        if not chosen or frame.time_s - chosen[-1].time_s >= SCORED_EVERY_S:
+            chosen.append(frame)
+    if frames and chosen[-1] is not frames[-1]:
+        chosen.append(frames[-1])
+    return chosen

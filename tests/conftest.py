@@ -47,9 +47,11 @@ def _nothing_left_over() -> Iterator[None]:
         for thread in threading.enumerate()
         if thread.ident not in before and not thread.daemon and thread.is_alive()
     ]
-    for child in me.children(recursive=True):
-        if child.pid not in children and "resource_tracker" not in _line(child):
-            left.append(_line(child))
+    left += [
+        _line(child)
+        for child in me.children(recursive=True)
+        if child.pid not in children and "resource_tracker" not in _line(child)
+    ]
     assert not left, f"left over: {left}"
 
 

@@ -5,12 +5,13 @@ the calibrated probability of every frame, made weaker the closer the frames fol
 another: neighbouring frames show the same mistake twice, so a burst proves little and a
 frame after minutes proves most. Contact is a rule on touching masks with memory.
 
-Times of events are those of the frame that decided them.
+An event carries the frame that decided it and, as its time, when it began to show: the
+first crossing of the bar by the filter, the first frame of the touch.
 """
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,7 @@ class _Lives:
     seen_s: NDArray[np.float64]  # time of the last frame with evidence, -inf never
     seen: NDArray[np.int32]  # frames with evidence
     above: NDArray[np.int32]  # consecutive ones over the bar
+    crossed_s: NDArray[np.float64]  # time of the first of those
     was_live: NDArray[np.bool_]  # settled, and believed to live
     dead: NDArray[np.bool_]  # for good
 
@@ -100,17 +102,19 @@ class EventRules:
         died = self._deaths.update(segmented, tracks, step_s)
         judged = self._deaths.describe(tracks)
         met = self._contacts.update(segmented, tracks)
-        events = [self._death(segmented, judged, row) for row in died]
-        events += [self._contact(segmented, judged, pair) for pair in met]
+        events = [self._death(segmented, judged, *death) for death in died]
+        events += [self._contact(segmented, judged, *contact) for contact in met]
         return judged, tuple(events)
 
-    def _death(self, segmented: Segmented, tracks: Tracks, row: int) -> Event:
+    def _death(
+        self, segmented: Segmented, tracks: Tracks, row: int, since_s: float
+    ) -> Event:
         info = segmented.info
         y_um, x_um = tracks.centre_um[row].tolist()
         return Event(
             event_id=next(self._ids),
             kind="death",
-            time_s=info.time_s,
+            time_s=since_s,
             sequence=info.sequence,
             position=info.position,
             tracks=(int(tracks.track_id[row]),),
@@ -121,7 +125,11 @@ class EventRules:
         )
 
     def _contact(
-        self, segmented: Segmented, tracks: Tracks, pair: tuple[int, int]
+        self,
+        segmented: Segmented,
+        tracks: Tracks,
+        pair: tuple[int, int],
+        since_s: float,
     ) -> Event:
         # Touching masks are measured, not estimated: probability and bar are 1.
         info = segmented.info
@@ -130,7 +138,7 @@ class EventRules:
         return Event(
             event_id=next(self._ids),
             kind="contact",
-            time_s=info.time_s,
+            time_s=since_s,
             sequence=info.sequence,
             position=info.position,
             tracks=pair,
@@ -150,8 +158,8 @@ class _Deaths:
 
     def update(
         self, segmented: Segmented, tracks: Tracks, step_s: float
-    ) -> NDArray[np.int64]:
-        """Take one frame and give the rows of the tracks that died."""
+    ) -> list[tuple[int, float]]:
+        """Take one frame and give the rows that died, and when the bar was crossed."""
         lives = self._lives = _follow(self._lives, tracks.track_id)
         if np.isfinite(step_s):
             lives.log_odds = self._age(lives.log_odds, step_s)
@@ -166,18 +174,20 @@ class _Deaths:
         np.clip(lives.log_odds, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT, out=lives.log_odds)
         lives.seen_s[rows] = segmented.info.time_s
         lives.seen[rows] += 1
-        return self._decide(rows)
+        died = self._decide(rows, segmented.info.time_s)
+        return list(zip(died.tolist(), lives.crossed_s[died].tolist(), strict=True))
 
     def _age(self, log_odds: NDArray[np.float64], step_s: float) -> NDArray[np.float64]:
         # P' = P + (1 - P) h, which for the odds o is (o + h) / (1 - h).
         hazard = -np.expm1(-self.rule.hazard_per_h * step_s / 3600)
         return np.logaddexp(log_odds, np.log(hazard)) - np.log1p(-hazard)
 
-    def _decide(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _decide(self, rows: NDArray[np.int64], time_s: float) -> NDArray[np.int64]:
         lives, bar = self._lives, self.rule.probability
         probability = _sigmoid(lives.log_odds[rows])
         settled = lives.seen[rows] >= self.rule.settle_frames
         lives.above[rows] = np.where(probability > bar, lives.above[rows] + 1, 0)
+        lives.crossed_s[rows[lives.above[rows] == 1]] = time_s
         lives.was_live[rows] |= settled & (probability < 1 - bar)
         dies = settled & ~lives.dead[rows] & (lives.above[rows] >= self.rule.frames)
         lives.dead[rows[dies]] = True
@@ -209,8 +219,10 @@ class _Contacts:
         self._runs: dict[int, int] = {}  # track -> frames in a row in which it was seen
         self._pairs: dict[tuple[int, int], _Pair] = {}
 
-    def update(self, segmented: Segmented, tracks: Tracks) -> list[tuple[int, int]]:
-        """Take one frame and give the pairs that met."""
+    def update(
+        self, segmented: Segmented, tracks: Tracks
+    ) -> list[tuple[tuple[int, int], float]]:
+        """Take one frame and give the pairs that met, and since when they touch."""
         seen = tracks.label > 0
         track_of = dict(
             zip(
@@ -218,14 +230,15 @@ class _Contacts:
             )
         )
         touching = _touching_tracks(segmented.cells.touching, track_of)
-        met = [pair for pair in sorted(touching) if self._touch(pair)]
+        time_s = segmented.info.time_s
+        met = [pair for pair in sorted(touching) if self._touch(pair, time_s)]
         alive = set(tracks.track_id.tolist())
         present = set(track_of.values())
         self._part(touching, alive, present)
         self._runs = {track: self._runs.get(track, 0) + 1 for track in present}
-        return met
+        return [(pair, self._pairs[pair].since_s) for pair in met]
 
-    def _touch(self, pair: tuple[int, int]) -> bool:
+    def _touch(self, pair: tuple[int, int], time_s: float) -> bool:
         state = self._pairs.get(pair)
         if state is None:
             # Never touched so far: apart for as long as both were seen in a row.
@@ -233,6 +246,8 @@ class _Contacts:
             state = self._pairs[pair] = _Pair(armed=free >= self._rule.apart_frames)
         state.touching += 1
         state.apart = 0
+        if state.touching == 1:
+            state.since_s = time_s
         if state.armed and state.touching >= self._rule.on_frames:
             state.armed = False
             return True
@@ -259,6 +274,7 @@ class _Pair:
     armed: bool
     touching: int = 0
     apart: int = 0
+    since_s: float = 0.0
 
 
 def _touching_tracks(
@@ -280,6 +296,7 @@ def _unknown(track_id: NDArray[np.int64]) -> _Lives:
         seen_s=np.full(count, -np.inf),
         seen=np.zeros(count, np.int32),
         above=np.zeros(count, np.int32),
+        crossed_s=np.zeros(count),
         was_live=np.zeros(count, np.bool_),
         dead=np.zeros(count, np.bool_),
     )
@@ -291,8 +308,8 @@ def _follow(lives: _Lives, track_id: NDArray[np.int64]) -> _Lives:
     _, old_rows, new_rows = np.intersect1d(
         lives.track_id, track_id, assume_unique=True, return_indices=True
     )
-    for name in ("log_odds", "seen_s", "seen", "above", "was_live", "dead"):
-        getattr(new, name)[new_rows] = getattr(lives, name)[old_rows]
+    for field in fields(_Lives):
+        getattr(new, field.name)[new_rows] = getattr(lives, field.name)[old_rows]
     return new
 
 

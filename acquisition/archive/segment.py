@@ -5,6 +5,8 @@ so a row torn by a crash or a full disk is never seen.
 """
 
 import json
+import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +23,11 @@ _INDEX_CHUNK = 256
 _TABLE_CHUNK = 4096
 
 
+def closing_bytes(shape: tuple[int, int, int]) -> int:
+    """Most bytes that closing a segment may need: cached images and table chunks."""
+    return (6 << 20) + 4 * math.prod(shape)
+
+
 class SegmentWriter:
     """An open segment; every method raises what h5py raises (OSError, RuntimeError).
 
@@ -29,9 +36,19 @@ class SegmentWriter:
 
     def __init__(self, path: Path, number: int, facts: schema.RunFacts) -> None:
         self.path = path
+        self._facts = facts
         # v110 because the newest format cannot be read by older HDF5; "x" because a
         # second "w" would truncate a file that is being written.
         self._file = h5py.File(path, "x", libver=("v110", "v110"))
+        self._waiting: dict[str, list[schema.Rows]] = {}
+        self._length: dict[str, int] = {}
+        try:
+            self._lay_out(number, facts)
+        except (OSError, RuntimeError):
+            h5py.h5i.inc_ref(self._file.id)  # see hold()
+            raise
+
+    def _lay_out(self, number: int, facts: schema.RunFacts) -> None:
         _write_attributes(self._file, number, facts)
         self._images = {
             name: _create_images(self._file, name, shape)
@@ -45,9 +62,7 @@ class SegmentWriter:
             for name, dtype in schema.INDEXES.items()
         }
         self._file.swmr_mode = True  # from here on no new data sets or attributes
-        self._waiting: dict[str, list[schema.Rows]] = {
-            name: [] for name in self._tables
-        }
+        self._waiting = {name: [] for name in self._tables}
         self._length = dict.fromkeys(self._tables, 0)
 
     @property
@@ -89,11 +104,42 @@ class SegmentWriter:
     def close(self) -> None:
         """Commit and close: afterwards any HDF5 program opens the file."""
         self.commit()
+        self._file.flush()  # what can fail fails here, where nothing is torn down yet
         self._file.close()
 
-    def abandon(self) -> None:
-        """Close without writing the rows that wait (after a write error)."""
+    def close_after_error(self) -> None:
+        """Close after a write error, where there is room again.
+
+        The rows that wait are left out: a failed write may have cost the images they
+        describe (measured: HDF5 drops them from its cache without another word).
+
+        NOTE: closing while writes still fail makes HDF5 2.0 crash the process when the
+        objects are released, so the room is probed first; OSError leaves all as it was.
+        """
+        self._probe()
+        self._file.flush()
         self._file.close()
+
+    def hold(self) -> None:
+        """Never close the file: HDF5 keeps it until the process ends, without a crash.
+
+        The reader and the repair open what was committed.
+        """
+        for held in (self._file, *self._images.values(), *self._tables.values()):
+            h5py.h5i.inc_ref(held.id)
+
+    def _probe(self) -> None:
+        """Write what a close may have to write beyond the end, and cut it off again."""
+        room = closing_bytes(self._facts.shape)
+        size = self.size_bytes()
+        with self.path.open("r+b") as file:
+            try:
+                file.seek(size)
+                file.write(np.random.default_rng(0).bytes(room))
+                file.flush()
+                os.fsync(file.fileno())
+            finally:
+                os.truncate(self.path, size)
 
     def _create_table(
         self, name: str, dtype: np.dtype[np.void], chunk: int
@@ -108,10 +154,12 @@ class SegmentWriter:
             if not waiting:
                 continue
             rows = np.concatenate(waiting)
+            stop = self._length[
+                name
+            ]  # not table.shape: a failed write may have grown it
             table = self._tables[name]
-            start = int(table.shape[0])
-            table.resize(start + len(rows), axis=0)
-            table[start:] = rows
+            table.resize(stop, axis=0)
+            table[stop - len(rows) :] = rows
             waiting.clear()
 
 

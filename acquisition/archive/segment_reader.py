@@ -24,7 +24,7 @@ class SegmentReader:
             raise BadRun(f"{path} is a link; a run holds its segments itself")
         self.path = path
         self._live = is_flagged(path)
-        self._file = h5py.File(path, "r", swmr=self._live)
+        self._file = _open(path, self._live)
         try:
             # Indexes first: what they point at is opened later, so it is not older.
             tables = {**schema.INDEXES, **schema.TABLES}
@@ -148,3 +148,13 @@ class SegmentReader:
         if not isinstance(member, kind):
             raise BadRun(f"{self.path}: {group.name}/{name} is of the wrong kind")
         return member
+
+
+def _open(path: Path, live: bool) -> h5py.File:
+    try:
+        return h5py.File(path, "r", swmr=live)
+    except OSError:
+        if live:
+            raise
+        # Cut short by a full disk: only the tolerant open takes it before the repair.
+        return h5py.File(path, "r", swmr=True)

@@ -2,7 +2,8 @@
 
 A writer that was killed leaves two marks there: the "being written" flag, which makes
 every ordinary open fail, and an old end-of-file address. Clearing the flag alone makes
-the file unreadable; flag, address and checksum must change together.
+the file unreadable; flag, address and checksum must change together. A full disk may
+leave an address beyond the end, which is mended in the same way.
 Layout: HDF5 File Format Specification 3.0, section II.A, superblock version 3; the
 checksum is Jenkins' lookup3 ``hashlittle``.
 """
@@ -27,7 +28,7 @@ def is_flagged(path: Path) -> bool:
 
 
 def mend(path: Path) -> bool:
-    """Make a flagged file one that opens normally; True when it was changed.
+    """Make an unclosed file one that opens normally; True when it was changed.
 
     The old 48 bytes are kept beside it in ``NAME.bak``. Raises `BadRun` when the file
     does not begin with an intact superblock.
@@ -43,11 +44,13 @@ def mend(path: Path) -> bool:
             raise BadRun(
                 f"{path}: checksum of the first 48 bytes is wrong; not repaired"
             )
-        if head[_FLAGS_AT] == 0:
+        (end,) = struct.unpack_from("<Q", head, _END_AT)
+        size = path.stat().st_size
+        if head[_FLAGS_AT] == 0 and end <= size:
             return False
         path.with_name(path.name + ".bak").write_bytes(head)
         head[_FLAGS_AT] = 0
-        struct.pack_into("<Q", head, _END_AT, path.stat().st_size)
+        struct.pack_into("<Q", head, _END_AT, size)
         checksum = lookup3(bytes(head[:_CHECKSUM_AT]))
         struct.pack_into("<I", head, _CHECKSUM_AT, checksum)
         file.seek(0)

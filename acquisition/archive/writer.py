@@ -1,6 +1,7 @@
 """The writer of a run: one per run, in the recorder process, in one thread."""
 
 import logging
+import re
 import shutil
 import time
 import zlib
@@ -24,7 +25,7 @@ from acquisition.archive.directory import (
 from acquisition.archive.journal import Journal
 from acquisition.archive.policy import FramePolicy, Policy
 from acquisition.archive.repair import file_sha256, mend_segments
-from acquisition.archive.segment import SegmentWriter
+from acquisition.archive.segment import SegmentWriter, closing_bytes
 from acquisition.errors import BadRun
 from acquisition.records import Analysed, Frame, Health, Reply, Skip
 from configs.schema import Log
@@ -34,7 +35,6 @@ COMMIT_S = 1.0
 COMMIT_RECORDS = 15
 """... or this many frames and analyses, whichever is less."""
 
-_BALLAST_BYTES = 16 << 20
 _log = logging.getLogger(__name__)
 
 
@@ -180,7 +180,8 @@ class RunWriter:
             manifest = Manifest(schema.FORMAT, "recording", self._facts, ())
         manifest.save(self.directory)
         # Freed when the disk is full, so that the files can still be closed.
-        (self.directory / schema.BALLAST).write_bytes(bytes(_BALLAST_BYTES))
+        ballast = np.random.default_rng(0).bytes(2 * closing_bytes(self._facts.shape))
+        (self.directory / schema.BALLAST).write_bytes(ballast)
         return manifest
 
     def _resumed(self) -> Manifest:
@@ -283,19 +284,23 @@ class RunWriter:
             free_gb = self.free_gb()
             self._rescue()
             raise BadRun(
-                f"writing to {self.directory} failed ({error}; {free_gb:.2f} GB free); "
-                "the recording has ended and all but the last second of it is "
-                "readable: free the disk and start a new run"
+                f"writing to {self.directory} failed ({_cause(error)}; {free_gb:.2f} "
+                "GB free); the recording has ended and all but the last second of it "
+                "is readable: free the disk and start a new run"
             ) from error
 
     def _rescue(self) -> None:
         """Close what can be closed, after freeing the ballast to make room."""
         (self.directory / schema.BALLAST).unlink(missing_ok=True)
-        for close in (self._segment.abandon, self._close_journals):
-            try:
-                close()
-            except (OSError, RuntimeError) as error:
-                _log.warning("%s: not closed cleanly: %s", self.directory, error)
+        try:
+            self._segment.close_after_error()
+        except (OSError, RuntimeError) as error:
+            self._segment.hold()
+            _log.warning("%s: not closed cleanly: %s", self.directory, error)
+        try:
+            self._close_journals()
+        except OSError as error:
+            _log.warning("%s: last lines lost: %s", self.directory, error)
 
     def _close_journals(self) -> None:
         for journal in (self._events, self._skips, self._health):
@@ -315,3 +320,9 @@ class RunWriter:
             ) from error
         finally:
             release_lock(self.directory)
+
+
+def _cause(error: OSError | RuntimeError) -> str:
+    """Take the words of the operating system out of the paragraph of HDF5."""
+    said = re.search(r"error message = '([^']*)'", str(error))
+    return said.group(1) if said else str(error).partition("\n")[0]

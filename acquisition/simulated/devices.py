@@ -185,7 +185,7 @@ class SimulatedCamera(CameraDevice):
         self._is_paced = is_paced
         self._exposure_ms = 10.0
         self._exposures = 0
-        self.cycle: "Cycle | None" = None
+        self.cycle: Cycle | None = None
         self.faults: dict[int, CameraFault] = {}  # number of the exposure, from 0
 
     def get_exposure(self) -> float:

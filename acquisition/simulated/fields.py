@@ -139,7 +139,7 @@ def randomise(world: World, rng: Generator) -> World:
         "area_scale": cells.area_scale * factor(0.75, 1.3),
         "irregularity": cells.irregularity * factor(0.7, 1.4),
         "granules": cells.granules * factor(0.6, 1.6),
-        "nucleus_contrast_sigma": between(0.12, 0.25),
+        "nucleus_contrast_sigma": between(0.22, 0.38),
     }
     return world.model_copy(
         update={

@@ -44,6 +44,7 @@ LOOK = np.dtype(
         ("lobe_sharpness", "f4", LOBES),
         ("ruffle", "f4", RUFFLES),
         ("ruffle_angle", "f4", RUFFLES),
+        ("hump", "f4"),  # height over the nucleus
         ("nucleus_um", "f4", 2),  # along and across
         ("nucleus_radius_um", "f4"),
         ("nucleus_aspect", "f4"),
@@ -75,7 +76,7 @@ def look_at(
     looks["mass_pg"] = dry_mass_pg(cells, now_min, world)
     looks["angle"] = cells["angle_rad"]
     opened = np.where(IS_DEAD[state], 1 - np.exp(-age / FADE_MIN), 0.0)
-    looks["flatness"] = opened
+    looks["flatness"] = opened * cells["collapse"]
     _shape(looks, cells, age, world)
     _outline(looks, cells, world)
     _inside(looks, cells, opened)
@@ -138,10 +139,10 @@ def _outline(looks: NDArray[np.void], cells: NDArray[np.void], world: World) -> 
     state = cells["state"]
     free = 1 - looks["roundness"]
     swelling = np.isin(state, (LifeState.SWELLING, LifeState.GHOST))
-    calm = np.where(swelling, 0.55, 1.0) * (1 - 0.35 * looks["flatness"])
-    looks["irregularity"] = world.cells.irregularity * free * calm
+    calm = np.where(swelling, cells["calm"], 1.0)
+    looks["irregularity"] = world.cells.irregularity * cells["rugged"] * free * calm
     looks["aspect"] = 1 + (cells["aspect"] - 1) * free
-    looks["edge_um"] = 0.7 + 1.1 * looks["flatness"]
+    looks["edge_um"] = 0.7 + 0.7 * looks["flatness"]
     wobble = cells["wobble"]
     looks["lobe_angle"] = cells["lobe_angle"] + 0.12 * wobble[:, :LOBES]
     looks["lobe_size"] = cells["lobe_size"] * np.exp(0.25 * wobble[:, :LOBES])
@@ -159,13 +160,16 @@ def _inside(
     shrunk = np.where(IS_DEAD[cells["state"]], 1 - 0.15 * opened, 1.0)
     looks["nucleus_radius_um"] = np.minimum(nucleus, 0.72 * narrow) * shrunk
     looks["nucleus_um"] = cells["nucleus_shift"] * radius[:, None]
+    looks["hump"] = 0.30 * cells["hump"] * (1 - 0.3 * looks["flatness"])
     looks["nucleus_aspect"] = cells["nucleus_aspect"]
     looks["nucleus_angle"] = cells["nucleus_angle"]
-    looks["nucleus_contrast"] = cells["nucleus_contrast"] * (1 - 0.5 * opened)
+    looks["nucleus_contrast"] = cells["nucleus_contrast"] * (
+        1 - opened * (0.16 + 0.32 * cells["collapse"])
+    )
     looks["nucleoli"] = cells["nucleoli"]
     looks["nucleolus_at"] = cells["nucleolus_at"]
     looks["texture_at"] = cells["texture_at"] % 4096
-    looks["granules"] = cells["granules"] * (1 + 0.25 * opened)
+    looks["granules"] = cells["granules"] * (1 + 0.2 * looks["flatness"])
 
 
 def _bodies(
@@ -184,7 +188,7 @@ def _bodies(
     throb = 0.75 + 0.25 * np.sin(0.7 * age[:, None] + np.arange(BODIES))
     size = np.where(early[:, None], size * throb, size)
     # Collapsed bodies are wider and lower.
-    size = size * (1 + 0.30 * looks["flatness"][:, None])
+    size = size * (1 + 0.35 * looks["flatness"][:, None])
     looks["body_size"] = np.minimum(size, 0.4)
     looks["body_angle"] = cells["body_angle"]
     # 150 minutes from the first fragments to nothing but bodies, then for good.

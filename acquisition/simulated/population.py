@@ -61,6 +61,10 @@ CELL = np.dtype(
         ("radius_um", "f8"),  # of the disc of equal area, follows the drawing
         ("aspect", "f8"),
         ("spread", "f8"),
+        ("rugged", "f8"),  # factor on the irregularity of the outline
+        ("calm", "f8"),  # what necrosis leaves of it
+        ("collapse", "f8"),  # how far it collapses after rupture
+        ("hump", "f8"),  # factor on the height over the nucleus
         ("lobe_angle", "f8", LOBES),
         ("lobe_size", "f8", LOBES),
         ("lobe_sharpness", "f8", LOBES),
@@ -115,15 +119,20 @@ def _cycle_minutes(world: World, rng: Generator, count: int) -> NDArray[np.float
 
 def _draw_outline(cells: NDArray[np.void], rng: Generator) -> None:
     count = len(cells)
-    cells["aspect"] = np.clip(rng.lognormal(0.42, 0.30, count), 1.0, 3.6)
+    cells["aspect"] = np.clip(rng.lognormal(0.36, 0.30, count), 1.0, 3.2)
     giant = np.where(rng.random(count) < 0.05, 1.5, 1.0)
     cells["spread"] = np.clip(rng.lognormal(0.05, 0.28, count) * giant, 0.65, 2.6)
+    cells["rugged"] = np.clip(rng.lognormal(-0.06, 0.35, count), 0.2, 1.7)
+    cells["calm"] = rng.uniform(0.4, 1.0, count)
+    cells["collapse"] = rng.uniform(0.2, 1.0, count)
     # Lobes leave the long axis first, then the flanks: a spindle, then a star.
     axis = math.pi * np.arange(LOBES) + np.array([0, 0, 1.4, 1.4])
     cells["lobe_angle"] = axis + rng.normal(0, 0.45, (count, LOBES))
-    strength = np.array([0.38, 0.34, 0.20, 0.18])
-    cells["lobe_size"] = strength * rng.lognormal(0, 0.55, (count, LOBES))
-    cells["lobe_sharpness"] = rng.lognormal(1.9, 0.55, (count, LOBES))
+    strength = np.array([0.62, 0.56, 0.46, 0.40])
+    cells["lobe_size"] = strength * rng.lognormal(0, 0.5, (count, LOBES))
+    cells["lobe_sharpness"] = np.clip(
+        rng.lognormal(2.2, 0.55, (count, LOBES)), 2.5, 22
+    )
     cells["wobble"] = rng.standard_normal((count, RUFFLES + LOBES))
     cells["ruffle_angle"] = rng.uniform(0, 2 * math.pi, (count, RUFFLES))
 
@@ -137,6 +146,7 @@ def _draw_inside(cells: NDArray[np.void], rng: Generator, world: World) -> None:
     cells["nucleus_contrast"] = rng.lognormal(
         0, world.cells.nucleus_contrast_sigma, count
     )
+    cells["hump"] = rng.lognormal(0, 0.45, count)
     cells["nucleoli"] = rng.integers(1, NUCLEOLI + 1, count)
     cells["nucleolus_at"] = rng.uniform(-0.55, 0.55, (count, NUCLEOLI, 2))
     cells["texture_at"] = rng.uniform(0, TEXTURE_SAMPLES, (count, 2))
@@ -146,8 +156,7 @@ def _draw_inside(cells: NDArray[np.void], rng: Generator, world: World) -> None:
 def _draw_death(cells: NDArray[np.void], rng: Generator, world: World) -> None:
     """Draw how each cell will look when it dies, so that no fate leaks beforehand."""
     count = len(cells)
-    around = 2 * math.pi * np.arange(BODIES) / BODIES
-    cells["body_angle"] = around + rng.normal(0, 0.5, (count, BODIES))
+    cells["body_angle"] = rng.uniform(0, 2 * math.pi, (count, BODIES))
     # Apoptotic bodies stay below 0.4 of the cell radius.
     cells["body_size"] = 0.13 + 0.27 * rng.random((count, BODIES)) ** 1.6
     cells["mass_loss"] = rng.uniform(*world.death.mass_loss, count)

@@ -78,7 +78,8 @@ def reach_um(look: Any, largest: float) -> float:
 def body_distance(look: Any, k: int) -> float:
     """Give the distance of a bleb or body from the centre, in cell radii."""
     other = look.body_size[(k + 3) % BODIES]
-    return 0.62 + look.fragmentation * (1.6 * other - 0.14)
+    packed = 0.15 + 1.9 * other
+    return 0.66 * (1 - look.fragmentation) + packed * look.fragmentation
 
 
 @njit(nogil=True, cache=True, fastmath=True)
@@ -115,7 +116,6 @@ def draw_cell(
     nr = look.nucleus_radius_um
     shrink = 1 - 0.35 * frag
     body_height = (1 - 0.6 * frag) * (1 - 0.35 * flat * frag)
-    hump = 0.32 * (1 - 0.45 * flat)
     plate_apart = 0.0 if look.age_min < 25 else min(4.5, (look.age_min - 25) * 0.6)
     total = 0.0
     for iy in range(edge):
@@ -140,9 +140,9 @@ def draw_cell(
                 gx = x - 0.8 * look.nucleus_um[0]
                 gy = y - 0.8 * look.nucleus_um[1]
                 gauss = math.exp(-(gx * gx + gy * gy) / (2 * (1.7 * nr) ** 2))
-                spread = hump * gauss * (1 - q2) + 0.26 * (1 - q2) + 0.12
+                spread = look.hump * gauss * (1 - q2) + 0.26 * (1 - q2) + 0.12
                 # A collapsed cell is level: its rim falls off less steeply.
-                spread = spread * (1 - 0.3 * flat) + 0.3 * flat * 0.40 * (1 - q2 * q2)
+                spread = spread * (1 - 0.2 * flat) + 0.2 * flat * 0.40 * (1 - q2 * q2)
                 height = spread * (1 - rnd) + 1.18 * math.sqrt(1 - q2) * rnd
                 tx = int(x / TEXTURE_UM + look.texture_at[1]) & _MASK
                 ty = int(y / TEXTURE_UM + look.texture_at[0]) & _MASK

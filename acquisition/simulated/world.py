@@ -134,7 +134,7 @@ class Cells(Section):
     """How far the outlines depart from an ellipse; 1 is a CHO cell."""
     granules: float = Field(0.2, ge=0, le=1)
     """Relative contrast of the granules in the cytoplasm."""
-    nucleus_contrast_sigma: float = Field(0.18, ge=0, le=1)
+    nucleus_contrast_sigma: float = Field(0.30, ge=0, le=1)
     """Spread of the nucleus contrast from cell to cell (of the logarithm)."""
     cycle_h: CycleTime = CycleTime()
     speed_um_per_h: float = Field(18.0, ge=0, le=200)

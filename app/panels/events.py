@@ -15,13 +15,13 @@ _ROLE = QtCore.Qt.ItemDataRole.UserRole
 def event_title(row: EventRow) -> str:
     """Name the event and its cells."""
     word = "track" if len(row.tracks) == 1 else "tracks"
-    return f"{row.kind.capitalize()}   {word} {', '.join(map(str, row.tracks))}"
+    return f"{row.kind.capitalize()} · {word} {', '.join(map(str, row.tracks))}"
 
 
 def event_detail(row: EventRow) -> str:
     """Say how sure it is and what was done about it."""
     action = row.action or "no request"
-    return f"p {row.probability:.2f}   {action}"
+    return f"p {row.probability:.2f} · {action}"
 
 
 class EventModel(QtCore.QAbstractListModel):
@@ -77,7 +77,7 @@ class EventDelegate(QtWidgets.QStyledItemDelegate):
             painter.fillRect(area, QtGui.QColor(LINE))
         painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
         side = THUMBNAIL_PX
-        image = QtCore.QRect(area.left() + 6, area.top() + 5, side, side)
+        image = QtCore.QRect(area.left() + 14, area.top() + 5, side, side)
         if row.thumbnail is not None:
             painter.drawImage(image, _image(row.thumbnail))
         else:
@@ -86,7 +86,7 @@ class EventDelegate(QtWidgets.QStyledItemDelegate):
         painter.fillRect(
             image.left(), image.bottom() - 1, side, 2, QtGui.QColor(colour)
         )
-        text = area.adjusted(side + 18, 6, -12, -6)
+        text = area.adjusted(side + 26, 7, -14, -7)
         top, bottom = (
             QtCore.Qt.AlignmentFlag.AlignTop,
             QtCore.Qt.AlignmentFlag.AlignBottom,

@@ -38,7 +38,7 @@ class PicturePanel(pg.GraphicsView):
         super().__init__(background=BACKGROUND)
         self.outlines = True
         self.banner = ""
-        self.paint_ms = 0.0
+        self._cost_ms: float | None = None
         self._selected, self._hovered = selected, hovered
         self._picture: Picture | None = None
         self._drawn: tuple[Any, ...] = ()
@@ -49,12 +49,12 @@ class PicturePanel(pg.GraphicsView):
         self.setCentralItem(self._box)
         self._image = pg.ImageItem()
         self._box.addItem(self._image)
-        self._contacts = self._curve("#ffffff", 1.0, "pairs", alpha=110)
+        self._contacts = self._curve("#ffffff", "pairs", alpha=110)
         self._tails = {
-            mark: self._curve(mark_colour(mark).lighter(125), 1.2, "finite", alpha=200)
+            mark: self._curve(mark_colour(mark).lighter(125), "finite", alpha=200)
             for mark in (Mark.LIVE, Mark.DEAD)
         }
-        self._arrows = self._curve(TEXT, 1.2, "pairs", alpha=220)
+        self._arrows = self._curve(TEXT, "pairs", alpha=220)
         self._ring = self._circle(TEXT, QtCore.Qt.PenStyle.SolidLine)
         self._band = self._circle(TEXT, QtCore.Qt.PenStyle.DotLine)
         self._names = _Names()
@@ -65,11 +65,12 @@ class PicturePanel(pg.GraphicsView):
         self._box.sigRangeChangedManually.connect(self._on_moved_by_hand)
 
     def _curve(
-        self, colour: QtGui.QColor | str, width: float, connect: str, alpha: int
+        self, colour: QtGui.QColor | str, connect: str, alpha: int
     ) -> pg.PlotCurveItem:
         shade = QtGui.QColor(colour)
         shade.setAlpha(alpha)
-        pen = pg.mkPen(shade, width=width)
+        # NOTE: 300 tails of width 1 paint in 1 ms, of width 1.2 in 16 ms.
+        pen = pg.mkPen(shade, width=1)
         curve = pg.PlotCurveItem(pen=pen, connect=connect, skipFiniteCheck=False)
         self._box.addItem(curve, ignoreBounds=True)
         return curve
@@ -101,9 +102,16 @@ class PicturePanel(pg.GraphicsView):
         if crop is None or (key == self._drawn and not fresh):
             return
         self._drawn = key
+        start = time.perf_counter()
         self._draw_pixels(picture, crop)
         if fresh:
             self._draw_lines(picture)
+        self._cost_ms = (time.perf_counter() - start) * 1e3
+
+    def take_cost_ms(self) -> float | None:
+        """Give what the last picture cost, once; ``None`` when none was drawn."""
+        cost, self._cost_ms = self._cost_ms, None
+        return cost
 
     def fit(self) -> None:
         """Show the whole frame."""
@@ -200,10 +208,11 @@ class PicturePanel(pg.GraphicsView):
         painter.restore()
 
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:  # noqa: N802 name of Qt
-        """Paint, and remember how long it took."""
+        """Paint, and add the time to the cost of the picture."""
         start = time.perf_counter()
         super().paintEvent(event)
-        self.paint_ms = (time.perf_counter() - start) * 1e3
+        if self._cost_ms is not None:
+            self._cost_ms += (time.perf_counter() - start) * 1e3
 
     # -- mouse ---------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """The curves beside the picture: viability, counts, latency."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,14 +28,27 @@ def time_axis(time_s: NDArray[np.float64]) -> tuple[NDArray[np.float64], str]:
     return time_s / scale, name
 
 
+class UnitAxis(pg.AxisItem):
+    """An axis below a plot whose numbers carry a word before or a unit after them."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__("bottom")
+        self.form = form
+
+    def tickStrings(self, values: list[float], *_: Any) -> list[str]:  # noqa: N802
+        """Write the numbers."""
+        return [self.form.format(value) for value in values]
+
+
 class Chart(QtWidgets.QWidget):
     """A caption, the present value, and a small plot below."""
 
-    def __init__(self, caption: str) -> None:
+    def __init__(self, caption: str, form: str = "{:g} min") -> None:
         super().__init__()
         self.value = text_label("hint")
         self.value.setTextFormat(QtCore.Qt.TextFormat.RichText)
-        self.plot = _plain_plot()
+        self.axis = UnitAxis(form)
+        self.plot = _plain_plot(self.axis)
         head = QtWidgets.QHBoxLayout()
         head.addWidget(QtWidgets.QLabel(caption))
         head.addStretch(1)
@@ -51,15 +66,23 @@ class Chart(QtWidgets.QWidget):
         self.plot.addItem(curve)
         return curve
 
+    def set_unit(self, unit: str) -> None:
+        """Write the unit of the axis below from now on."""
+        form = f"{{:g}} {unit}"
+        if form != self.axis.form:
+            self.axis.form = form
+            self.axis.picture = None
+            self.axis.update()
+
     def write(self, text: str) -> None:
         """Write the present value."""
         if text != self.value.text():
             self.value.setText(text)
 
 
-def _plain_plot() -> pg.PlotWidget:
+def _plain_plot(below: pg.AxisItem) -> pg.PlotWidget:
     """Give a plot with two quiet axes and nothing to click on."""
-    plot = pg.PlotWidget()
+    plot = pg.PlotWidget(axisItems={"bottom": below})
     plot.setMenuEnabled(False)
     plot.hideButtons()
     plot.setMouseEnabled(x=False, y=False)
@@ -71,7 +94,8 @@ def _plain_plot() -> pg.PlotWidget:
         axis.setStyle(tickFont=small_font(), tickLength=-4, autoExpandTextSpace=False)
         axis.setPen(pg.mkPen(LINE))
         axis.setTextPen(pg.mkPen(DIM))
-    item.getAxis("left").setWidth(34)
+    item.getAxis("left").setWidth(40)
+    item.getAxis("left").setStyle(hideOverlappingLabels=False)
     item.getAxis("bottom").setHeight(20)
     item.showGrid(y=True, alpha=0.12)
     return plot
@@ -85,7 +109,7 @@ class StripPanel(QtWidgets.QFrame):
         self.setObjectName("panel")
         self.viability = Chart("Viability")
         self.counts = Chart("Cells")
-        self.latency = Chart("Latency")
+        self.latency = Chart("Latency by frame", "{:g}")
         self._band = self._make_band()
         self._fraction = self.viability.curve(mark_colour(Mark.LIVE), 2.0)
         self._lines = {
@@ -98,7 +122,9 @@ class StripPanel(QtWidgets.QFrame):
         self._lost = pg.ScatterPlotItem(symbol="x", size=8, pen=None, brush=ALARM)
         self.latency.plot.addItem(self._budget)
         self.latency.plot.addItem(self._lost)
-        self.viability.plot.setYRange(0, 100, padding=0.02)
+        self.viability.plot.setYRange(0, 100, padding=0.04)
+        ticks = [(share, f"{share} %") for share in (0, 25, 50, 75, 100)]
+        self.viability.plot.getAxis("left").setTicks([ticks])
         self.counts.plot.setXLink(self.viability.plot)
         column = QtWidgets.QVBoxLayout(self)
         column.setContentsMargins(14, 10, 10, 8)
@@ -130,6 +156,8 @@ class StripPanel(QtWidgets.QFrame):
     def _show_fraction(self, strips: Strips) -> None:
         known = np.isfinite(strips.fraction)
         time, unit = time_axis(strips.time_s)
+        self.viability.set_unit(unit)
+        self.counts.set_unit(unit)
         time, percent = time[known], 100 * strips.fraction[known]
         low, high = 100 * strips.fraction_low[known], 100 * strips.fraction_high[known]
         self._fraction.setData(time, percent)
@@ -138,7 +166,7 @@ class StripPanel(QtWidgets.QFrame):
         if time.size:
             self.viability.write(
                 f"{percent[-1]:.1f} % live  <span style='color:{DIM}'>"
-                f"({low[-1]:.0f}–{high[-1]:.0f}), {unit}</span>"
+                f"({low[-1]:.0f}–{high[-1]:.0f})</span>"
             )
             first, last = float(time[0]), float(time[-1])
             self.viability.plot.setXRange(first, max(last, first + 0.5), padding=0.01)
@@ -152,7 +180,7 @@ class StripPanel(QtWidgets.QFrame):
         now = {Mark.LIVE: figures.live, Mark.DEAD: figures.dead}
         now[Mark.UNSURE] = figures.unsure
         self.counts.write(
-            "   ".join(
+            "&nbsp;&nbsp; ".join(
                 f"<span style='color:{mark_colour(mark).name()}'>{count} "
                 f"{mark.name.lower()}</span>"
                 for mark, count in now.items()
@@ -172,5 +200,5 @@ class StripPanel(QtWidgets.QFrame):
             self.latency.plot.setXRange(first, max(last, first + 10), padding=0.01)
             self.latency.write(
                 f"{strips.latency_ms[-1]:.0f} ms  <span style='color:{DIM}'>"
-                f"budget {figures.budget_ms:g} ms, by frame</span>"
+                f"of {figures.budget_ms:g} ms</span>"
             )

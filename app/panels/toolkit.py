@@ -24,7 +24,7 @@ try:
 except ImportError as error:
     raise BadInput(missing_text(error)) from error
 
-import pyqtgraph as pg
+import pyqtgraph as pg  # noqa: E402 it must find the binding loaded
 
 pg.setConfigOptions(imageAxisOrder="row-major", antialias=True, useOpenGL=False)
 

@@ -73,7 +73,7 @@ def draw_crop(
         field.phase[window].astype(np.float32), (size, size), None, 0, 0, way
     )
     labels = cv2.resize(
-        field.labels[window], (size, size), None, 0, 0, cv2.INTER_NEAREST
+        field.joined[window], (size, size), None, 0, 0, cv2.INTER_NEAREST
     )
     separation = cv2.resize(field.separation[window], (size, size), None, 0, 0, way)
     image = (phase - normalisation.offset) * normalisation.scale

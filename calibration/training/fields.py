@@ -11,19 +11,21 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import find_objects
+
 from acquisition.simulated.fields import Field as SimulatedField
 from acquisition.simulated.fields import randomise, render_field
-from inference.phase import PhaseRetrieval
-from numpy.typing import NDArray
-
-from acquisition.records import CellState
 from acquisition.simulated.world import Mix, World
 from calibration.training.recipe import Fields, Split
 from configs.schema import Stand
+from inference.phase import PhaseRetrieval
 
 logger = logging.getLogger(__name__)
 
 _WORLD_STREAM = 77
+_GAP_PX = 5
+"""Fragments of one cell that lie closer than this are joined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +33,10 @@ class TrainingField:
     """One field as the network is trained on it."""
 
     phase: NDArray[np.uint16]  # (y, x) coded phase
-    labels: NDArray[np.uint16]  # (y, x) instance map, 0 background
+    labels: NDArray[np.uint16]  # (y, x) true instance map, 0 background
+    joined: NDArray[np.uint16]  # (y, x) the same with gaps within a cell closed
     separation: NDArray[np.uint8]  # (y, x) 255 times the distance, 1 at the middle
-    states: NDArray[np.uint8]  # (label + 1,) CellState of every label, 0 first
+    states: NDArray[np.uint8]  # (label,) CellState by label; absent ones are 0
 
 
 def make_field(settings: Fields, seed: int) -> TrainingField:
@@ -54,17 +57,7 @@ def draw_mix(settings: Fields, rng: np.random.Generator) -> Mix:
     """Draw how many cells of the field are dead, and how many only look like it."""
     dead = rng.uniform(*settings.dead)
     alike = rng.uniform(*settings.look_alikes)
-    ghost, secondary = dead * rng.dirichlet([3.0, 3.0])
-    mitosis, spreading, early, late, swelling = alike * rng.dirichlet([2.0] * 5)
-    return Mix(
-        mitosis=mitosis,
-        spreading=spreading,
-        early_apoptosis=early,
-        late_apoptosis=late,
-        swelling=swelling,
-        secondary_necrosis=secondary,
-        ghost=ghost,
-    )
+    return Mix.of(dead=dead, alike=alike)
 
 
 def from_simulated(field: SimulatedField, world: World) -> TrainingField:
@@ -74,13 +67,33 @@ def from_simulated(field: SimulatedField, world: World) -> TrainingField:
         ring_amplitude=world.optics.ring_amplitude,
     )
     retrieve = PhaseRetrieval(stand, field.labels.shape)
-    states = np.concatenate([np.zeros(1, np.uint8), field.state])
+    states = np.zeros(int(field.ids.max(initial=0)) + 1, np.uint8)
+    states[field.ids] = field.state
+    joined = join_fragments(field.labels)
     return TrainingField(
         phase=retrieve(field.frames),
         labels=field.labels,
-        separation=separation_target(field.labels),
+        joined=joined,
+        separation=separation_target(joined),
         states=states,
     )
+
+
+def join_fragments(labels: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Close the gaps between the fragments of a cell, onto background only.
+
+    One dying cell breaks into several bodies. A network that sees them as one patch
+    lets the instance step keep them as one cell.
+    """
+    joined = labels.copy()
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_GAP_PX, _GAP_PX))
+    for label, box in enumerate(find_objects(labels), start=1):
+        if box is not None:
+            own = np.pad((labels[box] == label).astype(np.uint8), _GAP_PX)
+            closed = cv2.morphologyEx(own, cv2.MORPH_CLOSE, disc)
+            inner = closed[_GAP_PX:-_GAP_PX, _GAP_PX:-_GAP_PX] > 0
+            joined[box][inner & (labels[box] == 0)] = label
+    return joined
 
 
 def separation_target(labels: NDArray[np.uint16]) -> NDArray[np.uint8]:
@@ -106,11 +119,6 @@ def object_classes(field: TrainingField) -> NDArray[np.uint8]:
     return field.states[field.labels]
 
 
-def dead_flags(field: TrainingField) -> NDArray[np.bool_]:
-    """Tell of every label, 0 first, whether it is dead."""
-    return field.states == CellState.DEAD
-
-
 def field_path(directory: Path, seed: int) -> Path:
     """Give the file of a field."""
     return directory / f"{seed}.npz"
@@ -125,6 +133,7 @@ def save_field(path: Path, field: TrainingField) -> None:
             file,
             phase=field.phase,
             labels=field.labels,
+            joined=field.joined,
             separation=field.separation,
             states=field.states,
         )
@@ -137,6 +146,7 @@ def load_field(path: Path) -> TrainingField:
         return TrainingField(
             phase=file["phase"],
             labels=file["labels"],
+            joined=file["joined"],
             separation=file["separation"],
             states=file["states"],
         )

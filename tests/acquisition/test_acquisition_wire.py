@@ -78,11 +78,11 @@ def test_mutated_messages_never_escape(data: st.DataObject) -> None:
     parts[index] = damaged
 
     try:
-        record = decode(parts)
-    except BadMessage as error:
-        assert str(error)
-    else:
-        assert type(record).__name__ == "Analysed"
+        kind = type(decode(parts)).__name__
+    except BadMessage:
+        kind = "refused"
+
+    assert kind in ("refused", "Analysed")
 
 
 def test_a_value_of_the_wrong_type_is_named() -> None:

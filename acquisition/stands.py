@@ -1,0 +1,180 @@
+"""The three kinds of stands: simulated, recorded, and real; one core for each."""
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pymmcore_plus import CMMCorePlus
+
+from acquisition.clock import Clock
+from acquisition.errors import BadConfig
+from acquisition.replay import ImageSequence, SequenceCamera
+from acquisition.simulated.devices import (
+    Devices,
+    LampShutter,
+    PhaseModulator,
+    SimulatedCamera,
+    SimulatedFocus,
+    SimulatedStage,
+    load_devices,
+)
+from configs import schema
+
+if TYPE_CHECKING:
+    from acquisition.simulated.stand import SimulatedStand
+
+PHASE_STEPS = 4
+
+SINGLE_SHOT_STEP = {"phase_contrast": 1, "brightfield": 0}
+"""Where the simulated modulator rests when one shot is the frame."""
+
+DEMO_CONFIG = "MMConfig_demo.cfg"
+"""Comes with the test adapters, which the core finds by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """A core with its devices, not yet checked."""
+
+    core: CMMCorePlus
+    modulator: str | None = None
+    simulated: "SimulatedStand | None" = None
+    devices: Devices | None = None
+    images: ImageSequence | None = None
+    pixel_size_um: float | None = None  # as the stand itself says
+    notes: tuple[str, ...] = ()
+
+    def close(self) -> None:
+        """Stop the simulation and let go of all devices; the lamp closes."""
+        if self.simulated is not None:
+            self.simulated.close()
+        self.core.unloadAllDevices()
+
+
+def open_stand(experiment: schema.Experiment, clock: Clock) -> Stand:
+    """Build the core of an experiment with its devices.
+
+    Raises
+    ------
+    BadConfig, BadWorld, BadImages
+        If the devices, the world or the images cannot be had.
+    """
+    # NOTE: without this a Qt that someone imported would receive the core's signals.
+    os.environ.setdefault("PYMM_SIGNALS_BACKEND", "psygnal")
+    _quieten()
+    if experiment.microscope.kind == "simulated":
+        return _open_simulated(experiment, clock)
+    if experiment.microscope.kind == "sequence":
+        return _open_sequence(experiment, clock)
+    return _open_micromanager(experiment.microscope)
+
+
+def steps_of(settings: schema.Microscope) -> int:
+    """Give the images that make a frame."""
+    return PHASE_STEPS if settings.modality == "slim" else 1
+
+
+def _open_simulated(experiment: schema.Experiment, clock: Clock) -> Stand:
+    # NOTE: here, since only this kind needs the specimen and its compiled kernels.
+    from acquisition.simulated.stand import SimulatedStand
+    from acquisition.simulated.world import World
+
+    settings = experiment.simulated or schema.Simulated()
+    world = World.load(settings.world)
+    simulated = SimulatedStand(
+        world,
+        experiment.run.seed,
+        settings.size_px,
+        clock,
+        source=settings.source,
+    )
+    modality = experiment.microscope.modality
+    lamp, modulator = LampShutter(), PhaseModulator()
+    modulator.state = SINGLE_SHOT_STEP.get(modality, 0)
+    camera = SimulatedCamera(
+        simulated,
+        lamp,
+        modulator,
+        is_single_shot=modality != "slim",
+        is_paced=clock.mode != "stepped",
+    )
+    stage = SimulatedStage(simulated.move_to)
+    devices = Devices(
+        camera, stage, SimulatedFocus(simulated.set_focus), lamp, modulator
+    )
+    label = experiment.microscope.modulator or "Modulator"
+    return Stand(
+        core=load_devices(devices, label),
+        modulator=label,
+        simulated=simulated,
+        devices=devices,
+        pixel_size_um=world.optics.pixel_um,
+        notes=(f'simulated microscope, world "{settings.world}"',),
+    )
+
+
+def _open_sequence(experiment: schema.Experiment, clock: Clock) -> Stand:
+    settings = experiment.sequence or schema.Sequence()
+    if settings.images is None:
+        fault = "sequence.images: say what to play, here or with --images PATH"
+        raise BadConfig("microscope", [fault])
+    images = ImageSequence.open(
+        settings.images,
+        settings.interval_s,
+        experiment.microscope.pixel_size_um,
+        steps_of(experiment.microscope),
+    )
+    camera = SequenceCamera(
+        images, repeat=settings.repeat, is_paced=clock.mode != "stepped"
+    )
+    devices = Devices(camera)
+    label = experiment.microscope.modulator or "Modulator"
+    notes = [f"{images.count} recorded images of {settings.images}"]
+    if images.scale != 1:
+        notes.append(f"8-bit images, multiplied by {images.scale}")
+    return Stand(
+        core=load_devices(devices, label),
+        modulator=label,
+        devices=devices,
+        images=images,
+        pixel_size_um=images.pixel_size_um,
+        notes=tuple(notes),
+    )
+
+
+def _open_micromanager(settings: schema.Microscope) -> Stand:
+    name = settings.config_file or "demo"
+    if name != "demo" and not Path(name).is_file():
+        fault = f"microscope.config_file: no such file (given: {name!r})"
+        raise BadConfig("microscope", [fault])
+    core = CMMCorePlus()
+    try:
+        core.loadSystemConfiguration(DEMO_CONFIG if name == "demo" else name)
+    except (RuntimeError, OSError, ValueError) as error:
+        interface = core.getAPIVersionInfo()
+        core.unloadAllDevices()
+        raise BadConfig(
+            "microscope",
+            [
+                f"microscope.config_file: {name} cannot be loaded: {error} (this "
+                f"installation has {interface}; the adapters must have the same)"
+            ],
+        ) from error
+    size_um = core.getPixelSizeUm()
+    return Stand(
+        core=core,
+        modulator=settings.modulator,
+        pixel_size_um=size_um if size_um > 0 else None,
+        notes=(f"Micro-Manager configuration {name}", core.getAPIVersionInfo()),
+    )
+
+
+def _quieten() -> None:
+    """Let the core's library speak through our log only, and only from warnings on."""
+    library = logging.getLogger("pymmcore-plus")
+    for handler in list(library.handlers):
+        library.removeHandler(handler)
+        handler.close()
+    library.setLevel(logging.WARNING)

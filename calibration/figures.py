@@ -1,0 +1,186 @@
+"""From frame-by-frame comparisons to the figures of a score."""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from acquisition.records import CellState, Event
+from calibration.comparison import (
+    Comparison,
+    Truth,
+    collect_tracks,
+    join_objects,
+    name_reports,
+    true_contacts,
+    true_deaths,
+)
+from tracking.metrics import (
+    EventScore,
+    Happening,
+    ObjectTable,
+    TrackScore,
+    auroc,
+    instance_f1,
+    match_events,
+    object_f1,
+    pics_f1,
+    score_tracks,
+)
+
+Score = dict[str, float | None]
+"""Figures by name; ``None`` where one cannot be stated."""
+
+FEWEST_OBJECTS = 50
+"""Figures of a class with fewer objects are not stated."""
+DEAD_SHARE = 0.25
+"""Share of dead cells to which the headline figures are re-weighted."""
+
+
+def object_figures(frames: Sequence[Comparison]) -> Score:
+    """Give the figures of single objects; the headline ones at 25 % dead."""
+    table = join_objects([frame.objects for frame in frames])
+    live = int((table.true_state == CellState.LIVE).sum())
+    dead = int((table.true_state == CellState.DEAD).sum())
+    found = sum(frame.found for frame in frames)
+    matched = sum(frame.matched for frame in frames)
+    closely = sum(frame.matched_closely for frame in frames)
+    f1 = [
+        _stated(object_f1(table, CellState.LIVE, DEAD_SHARE), live),
+        _stated(object_f1(table, CellState.DEAD, DEAD_SHARE), dead),
+    ]
+    return {
+        "frames_scored": len(frames),
+        "objects_live": live,
+        "objects_dead": dead,
+        "objects_found": found,
+        "objects_left_out": sum(frame.left_out for frame in frames),
+        "dead_share": dead / (live + dead) if live + dead else None,
+        "unsure_share": float(table.unsure.sum()) / found if found else None,
+        "object_f1_live": f1[0],
+        "object_f1_dead": f1[1],
+        "mean_object_f1": _mean(f1),
+        "object_f1_live_natural": _stated(object_f1(table, CellState.LIVE), live),
+        "object_f1_dead_natural": _stated(object_f1(table, CellState.DEAD), dead),
+        "pics_f1_live": _stated(pics_f1(table, CellState.LIVE), live),
+        "pics_f1_dead": _stated(pics_f1(table, CellState.DEAD), dead),
+        "instance_f1_50": instance_f1(matched, live + dead, found),
+        "instance_f1_75": instance_f1(closely, live + dead, found),
+        **_matched_figures(table),
+    }
+
+
+def _matched_figures(table: ObjectTable) -> Score:
+    """Figures over the cells that were found, whatever they were called."""
+    found = np.isfinite(table.dead_probability) & (table.true_state > 0)
+    dead = table.true_state[found] == CellState.DEAD
+    called_dead = table.found_state[found] == CellState.DEAD
+    few = min(int(dead.sum()), int((~dead).sum())) < FEWEST_OBJECTS
+    if few:
+        return {"auroc_dead": None, "balanced_accuracy": None}
+    hits = (called_dead[dead].mean(), 1 - called_dead[~dead].mean())
+    return {
+        "auroc_dead": auroc(table.dead_probability[found], dead),
+        "balanced_accuracy": float(np.mean(hits)),
+    }
+
+
+def track_figures(positions: dict[str, list[Comparison]]) -> Score:
+    """Give the figures of identity over all frames, positions added up."""
+    scores = [score_tracks(collect_tracks(frames)) for frames in positions.values()]
+    total = TrackScore(
+        true=sum(score.true for score in scores),
+        found=sum(score.found for score in scores),
+        matched=sum(score.matched for score in scores),
+        switches=sum(score.switches for score in scores),
+        identity_matched=sum(score.identity_matched for score in scores),
+    )
+    return {
+        "frames_compared": sum(len(frames) for frames in positions.values()),
+        "mota": total.mota,
+        "idf1": total.idf1,
+        "switches_per_1000": total.switches_per_1000,
+    }
+
+
+def event_figures(
+    positions: dict[str, list[Comparison]],
+    deaths: Sequence[tuple[int, float]],
+    events: Sequence[Event],
+) -> Score:
+    """Give the figures of reported against true deaths and contacts.
+
+    Parameters
+    ----------
+    positions
+        The frames of every position, by time.
+    deaths
+        True id and experiment time in s of every membrane rupture.
+    events
+        What the run reported.
+    """
+    died, met = [], []
+    for name, frames in positions.items():
+        here = [event for event in events if event.position == name]
+        reported = {
+            kind: name_reports(frames, [event for event in here if event.kind == kind])
+            for kind in ("death", "contact")
+        }
+        died.append(_score_events(true_deaths(frames, deaths), reported["death"], True))
+        met.append(_score_events(true_contacts(frames), reported["contact"], False))
+    death, contact = _total(died), _total(met)
+    hours = sum(_live_cell_hours(frames) for frames in positions.values())
+    false = death.found - death.found_right
+    return {
+        "death_events_recall": death.recall,
+        "death_events_precision": death.precision,
+        "contact_events_recall": contact.recall,
+        "contact_events_precision": contact.precision,
+        "onset_delay_min": (
+            float(np.median(death.delays_s)) / 60 if death.delays_s else None
+        ),
+        "false_deaths_per_1000_cell_hours": 1000 * false / hours if hours else None,
+        "deaths_true": death.true,
+        "deaths_reported": death.found,
+        "contacts_true": contact.true,
+        "contacts_reported": contact.found,
+        "live_cell_hours": hours,
+    }
+
+
+def _score_events(
+    truth: Truth, reported: Sequence[Happening], once: bool
+) -> EventScore:
+    """Match reports; such of events at the rim of observation are left out."""
+    judged = [
+        report
+        for report in reported
+        if match_events(truth.counted, [report]).found_right
+        or not match_events(truth.open, [report]).found_right
+    ]
+    return match_events(truth.counted, judged, once=once)
+
+
+def _total(scores: Sequence[EventScore]) -> EventScore:
+    return EventScore(
+        true=sum(score.true for score in scores),
+        found=sum(score.found for score in scores),
+        true_hit=sum(score.true_hit for score in scores),
+        found_right=sum(score.found_right for score in scores),
+        delays_s=tuple(delay for score in scores for delay in score.delays_s),
+    )
+
+
+def _live_cell_hours(frames: Sequence[Comparison]) -> float:
+    """Add up the time for which truly live cells were watched."""
+    pairs = itertools.pairwise(frames)
+    return sum(one.true_live * (two.time_s - one.time_s) for one, two in pairs) / 3600
+
+
+def _stated(figure: float | None, objects: int) -> float | None:
+    return figure if objects >= FEWEST_OBJECTS else None
+
+
+def _mean(figures: Sequence[float | None]) -> float | None:
+    stated = [figure for figure in figures if figure is not None]
+    return float(np.mean(stated)) if len(stated) == len(figures) else None

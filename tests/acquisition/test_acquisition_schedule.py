@@ -1,0 +1,278 @@
+"""The event source: due events only, requests first, nothing silent, ends at once."""
+
+import threading
+import time
+
+import pytest
+import useq
+
+from acquisition.clock import Clock
+from acquisition.errors import BadConfig
+from acquisition.microscope import Microscope
+from acquisition.schedule import EventSource, Limits
+from tests.acquisition.microscopes import Taken, drive, make_request, open_demo
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Give a clock that moves only when the source moves it."""
+    return Clock("stepped")
+
+
+@pytest.fixture
+def demo(clock: Clock):
+    """Give the demonstration microscope."""
+    microscope = open_demo(clock)
+    yield microscope
+    microscope.close()
+
+
+def make_plan(loops: int, interval: float = 10, positions: int = 1):
+    """Give a time-lapse with positions a, b, ..."""
+    return useq.MDASequence(
+        time_plan={"interval": interval, "loops": loops},
+        stage_positions=[
+            {"x": 50 * k, "y": 20 * k, "name": "abcdefgh"[k]} for k in range(positions)
+        ],
+    )
+
+
+def purposes(source: EventSource) -> list[tuple[str, str]]:
+    """Take every event; gives (cause, position)."""
+    found = [event.metadata["vigil"] for event in source]
+    return [(purpose["cause"], purpose["position"]) for purpose in found]
+
+
+def test_ten_million_loops_begin_at_once(clock: Clock, demo: Microscope) -> None:
+    """A practically endless time-lapse is unrolled one time point at a time."""
+    source = EventSource(clock, demo.core)
+
+    begin = time.perf_counter()
+    source.add_timelapse(make_plan(10_000_000, 1))
+    events = [next(source) for _ in range(100)]
+    seconds = time.perf_counter() - begin
+
+    assert events[99].index["t"] == 99
+    assert clock.now_s() == 99
+    assert seconds < 2
+
+
+def test_every_position_of_every_time_point_comes_in_order(
+    clock: Clock, demo: Microscope
+) -> None:
+    """A stepped clock meets every slot; the source ends when the plan does."""
+    source = EventSource(clock, demo.core)
+    source.add_timelapse(make_plan(3, positions=2))
+
+    found = purposes(source)
+
+    assert found == [("protocol", "a"), ("protocol", "b")] * 3
+    assert clock.now_s() == 20
+    assert source.skipped_slots == 0
+    assert source.closed
+
+
+def test_a_plan_without_positions_stays_where_it_is(
+    clock: Clock, demo: Microscope
+) -> None:
+    """Without positions the field under the objective is p0, at its coordinates."""
+    source = EventSource(clock, demo.core, Limits(home_yx_um=(3.0, 4.0)))
+    source.add_timelapse(useq.MDASequence(time_plan={"interval": 1, "loops": 2}))
+
+    event = next(source)
+
+    assert event.metadata["vigil"]["position"] == "p0"
+    assert (event.y_pos, event.x_pos) == (3.0, 4.0)
+    assert event.sequence is None
+
+
+def test_every_tile_of_a_grid_is_a_position_of_its_own(
+    clock: Clock, demo: Microscope
+) -> None:
+    """Tracks belong to one field of view, so grid tiles get names of their own."""
+    plan = useq.MDASequence(grid_plan={"rows": 1, "columns": 2, "fov_width": 9})
+    source = EventSource(clock, demo.core)
+    source.add_timelapse(plan)
+
+    assert [position for _, position in purposes(source)] == ["p0-g0", "p0-g1"]
+
+
+def test_time_must_be_the_outermost_axis(clock: Clock, demo: Microscope) -> None:
+    """A plan that visits one position for ever before the next is refused."""
+    plan = make_plan(3, positions=2).replace(axis_order="ptgcz")
+    source = EventSource(clock, demo.core)
+
+    with pytest.raises(BadConfig, match="axis_order"):
+        source.add_timelapse(plan)
+
+
+def test_a_request_overtakes_a_backlog_of_300_events(
+    clock: Clock, demo: Microscope
+) -> None:
+    """An accepted request is taken next, before all planned events that are due."""
+    source = EventSource(clock, demo.core)
+    for _ in range(300):
+        source.put(useq.MDAEvent(pos_name="dish"), 0.0)
+    source.add_timelapse(make_plan(1))
+    for _ in range(5):
+        next(source)
+
+    reply = source.add_request(make_request(7, position="a"), 0.0)
+    found = [next(source).metadata["vigil"]["cause"] for _ in range(3)]
+
+    assert reply.outcome == "accepted"
+    assert found == ["request:7", "request:7", "protocol"]
+    assert [(r.request_id, r.outcome) for r in source.replies()] == [(7, "done")]
+
+
+def test_extra_frames_keep_their_interval(clock: Clock, demo: Microscope) -> None:
+    """The frames of a burst are interval_s apart in experiment time."""
+    source = EventSource(clock, demo.core)
+    source.add_timelapse(make_plan(2, interval=100))
+    next(source)
+    source.add_request(make_request(1, position="a", frames=3, interval_s=7), 0.0)
+
+    times = []
+    for event in source:
+        times.append((event.metadata["vigil"]["cause"], clock.now_s()))
+
+    extra = [time_s for cause, time_s in times if cause == "request:1"]
+    assert extra == [0, 7, 14]
+    assert times[-1] == ("protocol", 100)
+
+
+def test_a_request_that_waits_too_long_expires(clock: Clock, demo: Microscope) -> None:
+    """What has not begun in time is dropped and reported, not taken late."""
+    source = EventSource(clock, demo.core)
+    source.add_timelapse(make_plan(5))
+    source.hold()
+    source.add_request(make_request(1, position="a", valid_until_s=5), 0.0)
+    clock.step_to(6.0)
+    source.resume()
+
+    causes = {cause for cause, _ in purposes(source)}
+    late = source.add_request(make_request(2, position="a"), 6.0)
+
+    assert causes == {"protocol"}
+    assert [reply.outcome for reply in source.replies()] == ["expired"]
+    assert (late.outcome, late.reason) == ("refused", "the run is ending")
+
+
+def test_a_recentred_request_moves_and_comes_back(
+    clock: Clock, demo: Microscope
+) -> None:
+    """The extra frame lies at the event; the next planned frame where it was planned."""
+    source = EventSource(clock, demo.core, Limits(reach_um=100))
+    source.add_timelapse(make_plan(2))
+    next(source)
+    source.add_request(
+        make_request(3, position="a", frames=1, centre_yx_um=(12.0, -9.0)), 0.0
+    )
+
+    extra, planned = next(source), next(source)
+
+    assert extra.metadata["vigil"]["position"] == "request-3"
+    assert (extra.y_pos, extra.x_pos) == (12.0, -9.0)
+    assert (planned.y_pos, planned.x_pos) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"position": "z"}, "unknown position"),
+        ({"centre_yx_um": (0.0, 80.0)}, "farther than 60 um"),
+        ({"centre_yx_um": (0.0, float("nan"))}, "farther than 60 um"),
+        ({"centre_yx_um": (-30.0, 0.0)}, "beyond the stage limits"),
+    ],
+    ids=["position", "too far", "not a number", "stage limits"],
+)
+def test_a_request_is_refused_with_its_reason(
+    clock: Clock, demo: Microscope, changes: dict[str, object], reason: str
+) -> None:
+    """Nothing is moved for a request that does not fit this microscope."""
+    limits = Limits(reach_um=60, stage_um=(-20, -20, 200, 200))
+    source = EventSource(clock, demo.core, limits)
+    source.add_timelapse(make_plan(1))
+
+    reply = source.add_request(make_request(1, **{"position": "a", **changes}), 0.0)
+
+    assert reply.outcome == "refused"
+    assert reason in reply.reason
+
+
+def test_slots_that_are_missed_are_counted_and_not_queued_up(demo: Microscope) -> None:
+    """After a long hold the next slot is taken; those before it are counted."""
+    clock = Clock("scaled", 1000.0)
+    source = EventSource(clock, demo.core)
+    source.add_timelapse(make_plan(1_000, interval=10), start_s=0.0)
+    next(source)
+    source.hold()
+    time.sleep(0.2)
+
+    source.resume()
+    event = next(source)
+
+    assert source.skipped_slots >= 18
+    assert event.index["t"] == source.skipped_slots + 1
+
+
+def test_a_hold_lets_nothing_pass(demo: Microscope) -> None:
+    """While held, due events wait; resume lets them go at once."""
+    clock = Clock()
+    source = EventSource(clock, demo.core)
+    source.put(useq.MDAEvent(), 0.0)
+    source.hold()
+    threading.Timer(0.1, source.resume).start()
+
+    begin = time.perf_counter()
+    next(source)
+    seconds = time.perf_counter() - begin
+
+    assert 0.09 < seconds < 1.0
+
+
+def test_cancel_is_quick_and_reports_cancelled(demo: Microscope) -> None:
+    """A run that waits for its next event ends within 0.2 s, as cancelled."""
+    clock = Clock()
+    source = EventSource(clock, demo.core, demo.limits)
+    source.add_timelapse(make_plan(2, interval=1000))
+    taken = Taken(clock)
+    ends: list[str] = []
+    run = threading.Thread(target=lambda: ends.append(drive(demo, source, taken)))
+    run.start()
+    while not taken.pixels:
+        time.sleep(0.01)
+
+    begin = time.perf_counter()
+    demo.core.mda.cancel()
+    run.join(5)
+    seconds = time.perf_counter() - begin
+
+    assert seconds < 0.2
+    assert ends == ["canceled"]
+
+
+def test_close_ends_a_waiting_run_as_completed(demo: Microscope) -> None:
+    """Closing ends the run after the present frame; open requests are reported."""
+    clock = Clock()
+    source = EventSource(clock, demo.core, demo.limits)
+    source.add_timelapse(make_plan(2, interval=1000))
+    taken = Taken(clock)
+    ends: list[str] = []
+    run = threading.Thread(target=lambda: ends.append(drive(demo, source, taken)))
+    run.start()
+    while not taken.pixels:
+        time.sleep(0.01)
+    source.add_request(
+        make_request(1, position="a", frames=2, interval_s=500), clock.now_s()
+    )
+    while len(taken.pixels) < 2:
+        time.sleep(0.01)
+
+    source.close()
+    run.join(5)
+
+    assert ends == ["completed"]
+    (reply,) = source.replies()
+    assert reply.outcome == "expired"
+    assert "1 of 2 frames" in reply.reason
