@@ -7,6 +7,7 @@ and one event is one whole frame: all its phase steps, or nothing.
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -90,29 +91,24 @@ class StrictEngine(MDAEngine):
         """Bring stage, focus, channel and exposure to their values, and read back."""
         if not _takes_image(event):
             return
-        try:
+        with _faults_of_devices():
             super().setup_event(event)
             self._read_back(event)
-        except RuntimeError as error:
-            raise MicroscopeFault(
-                f"a device did not obey: {error}; check it, then run again"
-            ) from error
 
     def exec_event(self, event: MDAEvent) -> Iterator[Any]:
         """Expose all steps, hand the frame over, and yield it to the runner."""
         if not _takes_image(event):
             yield from super().exec_event(event) or ()
             return
-        stage_yx_um, focus_um = self._where()
         pixels = np.empty(self._microscope.frame_shape, np.uint16)
-        start_ns, end_ns, read_ns = self._expose(pixels)
-        cycle = self._microscope.cycle()
-        stamps = FrameStamps(start_ns, end_ns, read_ns, stage_yx_um, focus_um, cycle)
+        with _faults_of_devices():
+            stamps = self._expose(pixels)
         self._on_frame(event.metadata["vigil"], pixels, stamps)
         yield pixels, event, {}
 
-    def _expose(self, pixels: NDArray[np.uint16]) -> tuple[int, int, int]:
-        """Fill the frame step by step; gives start, end and read-out stamps."""
+    def _expose(self, pixels: NDArray[np.uint16]) -> FrameStamps:
+        """Fill the frame (step, y, x); the lamp is open from first to last step."""
+        stage_yx_um, focus_um = self._where()
         start_ns = end_ns = 0
         self._light(True)
         try:
@@ -122,7 +118,9 @@ class StrictEngine(MDAEngine):
                 end_ns = self._snap(step, image)
         finally:
             self._light(False)
-        return start_ns, end_ns, time.monotonic_ns()
+        read_ns = time.monotonic_ns()
+        cycle = self._microscope.cycle()
+        return FrameStamps(start_ns, end_ns, read_ns, stage_yx_um, focus_um, cycle)
 
     def _snap(self, step: int, image: NDArray[np.uint16]) -> int:
         """Expose one step into ``image`` (y, x); gives the end of the exposure."""
@@ -204,6 +202,17 @@ class StrictEngine(MDAEngine):
                 raise MicroscopeFault(
                     f"exposure: set to {event.exposure:g} ms, found {exposure_ms:g} ms"
                 )
+
+
+@contextmanager
+def _faults_of_devices() -> Iterator[None]:
+    """Turn what the core raises into a fault of the microscope."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise MicroscopeFault(
+            f"a device did not obey: {error}; check it, then run again"
+        ) from error
 
 
 def _takes_image(event: MDAEvent) -> bool:

@@ -1,6 +1,6 @@
 """What is checked before a run begins: nothing moves on a stand that is not right."""
 
-from pymmcore_plus import CMMCorePlus
+from pymmcore_plus import CMMCorePlus, DeviceType
 
 from acquisition.stands import PHASE_STEPS, Stand
 from configs import schema
@@ -90,10 +90,9 @@ def _modulator_faults(
     if label not in core.getLoadedDevices():
         known = ", ".join(core.getLoadedDevices())
         return [f"microscope.modulator: no device {label!r} (loaded: {known})"]
-    try:
-        states = core.getNumberOfStates(label)
-    except RuntimeError as error:
-        return [f"microscope.modulator: {label!r} has no states: {error}"]
+    if core.getDeviceType(label) != DeviceType.State:
+        return [f"microscope.modulator: {label!r} is no device with states"]
+    states = core.getNumberOfStates(label)
     if states < PHASE_STEPS:
         return [f"microscope.modulator: {label!r} has {states} states, 4 are needed"]
     return []
@@ -107,6 +106,9 @@ def _image_faults(core: CMMCorePlus) -> list[str]:
         faults.append(f"camera: images of {size} pixels; at least {smallest}")
     if core.getNumberOfComponents() != 1:
         faults.append("camera: colour images; set it to 8 or 16 bit grey")
+    if core.getNumberOfCameraChannels() > 1:
+        count = core.getNumberOfCameraChannels()
+        faults.append(f"camera: gives {count} images at once; choose one camera")
     if core.getBytesPerPixel() > 2:
         faults.append(f"camera: {core.getBytesPerPixel()} bytes a pixel, at most 2")
     return faults

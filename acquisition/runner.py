@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 
@@ -141,6 +141,10 @@ class Child:
                 facts=tuple(known.items()),
             )
         )
+
+    def ask(self, name: Literal["stop"]) -> None:
+        """Ask the supervisor for something, on behalf of a person."""
+        self._line.send(Command(name))
 
     def close(self) -> None:
         """Hang up."""

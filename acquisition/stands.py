@@ -83,14 +83,15 @@ def _open_simulated(experiment: schema.Experiment, clock: Clock) -> Stand:
 
     settings = experiment.simulated or schema.Simulated()
     world = World.load(settings.world)
+    modality = experiment.microscope.modality
     simulated = SimulatedStand(
         world,
         experiment.run.seed,
         settings.size_px,
         clock,
         source=settings.source,
+        modality=modality,
     )
-    modality = experiment.microscope.modality
     lamp, modulator = LampShutter(), PhaseModulator()
     modulator.state = SINGLE_SHOT_STEP.get(modality, 0)
     camera = SimulatedCamera(
@@ -153,12 +154,13 @@ def _open_micromanager(settings: schema.Microscope) -> Stand:
     try:
         core.loadSystemConfiguration(DEMO_CONFIG if name == "demo" else name)
     except (RuntimeError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
         interface = core.getAPIVersionInfo()
         core.unloadAllDevices()
         raise BadConfig(
             "microscope",
             [
-                f"microscope.config_file: {name} cannot be loaded: {error} (this "
+                f"microscope.config_file: {name} cannot be loaded: {reason} (this "
                 f"installation has {interface}; the adapters must have the same)"
             ],
         ) from error

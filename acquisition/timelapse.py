@@ -47,22 +47,16 @@ class Timelapse:
         _check(sequence)
         events = list(sequence.replace(time_plan=None).iter_events()) or [MDAEvent()]
         self._events = [_name(event, home_yx_um) for event in events]
+        self.positions: dict[str, MDAEvent] = {}  # the first event of each, by name
+        for event in self._events:
+            self.positions.setdefault(str(event.pos_name), event)
         self._start_s = start_s
         self._times: Iterator[float] = iter(sequence.time_plan or (0.0,))
         self._index = -1
-        self._later_s: float | None = None
-        self.due_s: float | None = None
+        self.due_s: float | None = None  # of the next time point; None: it is over
         self.skipped_slots = 0
         self._later_s = self._next_time()
         self._advance()
-
-    @property
-    def positions(self) -> dict[str, MDAEvent]:
-        """The first event of every named position."""
-        found: dict[str, MDAEvent] = {}
-        for event in self._events:
-            found.setdefault(str(event.pos_name), event)
-        return found
 
     def take(self, now_s: float) -> list[MDAEvent]:
         """Give the events of the time point that is due, and go on to the next."""

@@ -6,7 +6,9 @@ from inference.stage import InferenceStage
 
 from acquisition.records import Analysed, Command, Frame
 from acquisition.runner import Analyse, experiment_of
-from configs.schema import Experiment
+from configs.schema import Experiment, Inference
+from inference.cards import load_model
+from inference.pixels import network_shape
 from inference.select import select_engine
 from tracking.stage import TrackingStage
 
@@ -25,12 +27,11 @@ def build_analysis(
     pixel_size_um
         Of the frames; the network's own is in its card.
     """
-    engine, card, notes = select_engine(experiment.inference, shape)
+    card_um_per_px = model_pixel_size(experiment.inference)
+    seen = network_shape(shape, pixel_size_um, card_um_per_px)
+    engine, _card, notes = select_engine(experiment.inference, seen)
     inference = InferenceStage(
-        engine,
-        None if card is None else card.um_per_px,
-        experiment.inference,
-        experiment.stand,
+        engine, card_um_per_px, experiment.inference, experiment.stand
     )
     tracking = TrackingStage(
         experiment.tracking, experiment.events, experiment.triggers
@@ -42,6 +43,13 @@ def build_analysis(
         return tracking(inference(frame))
 
     return analyse, notes
+
+
+def model_pixel_size(settings: Inference) -> float | None:
+    """Give the pixel size (um) of the model's world; None without a network."""
+    if settings.engine == "classical":
+        return None
+    return load_model(settings.model).card.um_per_px
 
 
 def analysis_builder(

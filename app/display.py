@@ -44,7 +44,8 @@ def show_run(child: Child, config_text: str, _directory: str) -> None:
             experiment.display,
             budget_ms=experiment.budget.latency_ms,
             speed=experiment.run.speed,
-            title=f"vigil - {experiment.run.name}",
+            title=experiment.run.name,
+            on_stop=lambda: child.ask("stop"),
         )
     finally:
         for source in sources:

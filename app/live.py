@@ -56,7 +56,7 @@ class LiveRun:
         self._view = ViewState(
             experiment.display, experiment.budget.latency_ms, experiment.run.speed
         )
-        self._line = StatusLine(sys.stderr)
+        self._line = StatusLine(sys.stderr, sys.stderr.isatty())
         self._shown = 0.0
         self._sources: list[Subscriber] = []
         self._interrupts = 0
@@ -139,4 +139,4 @@ class LiveRun:
         if self._sources and now - self._shown > STATUS_EVERY_S:
             self._shown = now
             self._sources[0].ready()
-            self._line.show(self._view.snapshot().figures)
+            self._line.update(self._view.snapshot())

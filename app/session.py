@@ -198,6 +198,8 @@ class Session:
         idle()
 
     def _take(self, sender: bytes, record: Any) -> None:
+        if isinstance(record, Command) and record.name == "stop":
+            self.stop("stopped from the window", interrupted=True)
         if not isinstance(record, Ready | Health):
             return
         process = self._processes.get(record.process)

@@ -234,10 +234,9 @@ class ViewState:
         self._health[health.process] = health
         self._silent.discard(health.process)
         if health.message:
-            self._message = f"{health.process}: {health.message}"
+            self._message = _named(health.process, health.message)
         if health.state == "faulted" and (before is None or before.state != "faulted"):
-            why = f": {health.message}" if health.message else ""
-            self._alarms[health.process] = f"{health.process} faulted{why}"
+            self._alarms[health.process] = _named(health.process, health.message)
 
     def _watch_for_silence(self, now_ns: int) -> None:
         for name, health in self._health.items():
@@ -363,6 +362,13 @@ class ViewState:
         if self._newest:
             times.append(self._newest.segmented.info.time_s)
         return max(times, default=0.0)
+
+
+def _named(process: str, message: str) -> str:
+    """Say who speaks, unless the sentence begins with it."""
+    if message.startswith(process):
+        return message
+    return f"{process}: {message}" if message else f"{process} has faulted"
 
 
 def _counts(mark: NDArray[np.uint8]) -> tuple[int, int, int]:

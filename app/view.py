@@ -88,6 +88,15 @@ class Picture:
         label = int(self.labels[y, x]) if inside else 0
         return label if label < self.mark.size else 0
 
+    def describe_target(self) -> str:
+        """Say in one line what is known about the selected cell."""
+        if self.target is None:
+            return ""
+        rows = np.flatnonzero(self.track == self.target.track_id)
+        if rows.size == 0:
+            return f"track {self.target.track_id}   not seen in this frame"
+        return self.describe(int(rows[0]))
+
     def describe(self, label: int) -> str:
         """Say in one line what is known about the cell with this label."""
         if not 0 < label < self.mark.size or self.mark[label] == Mark.NONE:

@@ -51,6 +51,7 @@ class Window(QtWidgets.QMainWindow):
         self._source, self._state, self._on_stop = source, state, on_stop
         self._selection = EVERYTHING
         self._frozen: View | None = None
+        self._under_mouse = ""
         self._pace = Pace(rate_hz)
         self.gauges = GaugeBar()
         self.alarms = AlarmBar(self._acknowledge)
@@ -122,7 +123,10 @@ class Window(QtWidgets.QMainWindow):
         view = self._state.snapshot(self._selection)
         self.gauges.show_figures(view.figures)
         self.alarms.show_alarms(view.alarms)
-        self.picture.show_picture((self._frozen or view).picture)
+        picture = (self._frozen or view).picture
+        self.picture.show_picture(picture)
+        chosen = picture.describe_target() if picture else ""
+        self.footer.setText(self._under_mouse or chosen)
         self.strips.show_strips(view.strips, view.figures)
         figures = view.figures
         self.events.show_events(
@@ -169,7 +173,7 @@ class Window(QtWidgets.QMainWindow):
         self._selection = Selection(self._selection.position, track_id)
 
     def _hover(self, text: str) -> None:
-        self.footer.setText(text)
+        self._under_mouse = text
 
     def _go_to_event(self, row: EventRow) -> None:
         self._selection = Selection(row.position, row.tracks[0])

@@ -95,6 +95,8 @@ class Stand(Section):
     """Amplitude transmission of the ring for the direct light; calibrated."""
     step_sign: Literal[-1, 1] = 1
     """+1: I1 - I3 is positive in cells; -1: the opposite step direction."""
+    camera_offset_dn: float = Field(100.0, ge=0, le=10_000)
+    """Counts of the camera without light."""
     refraction_increment_um3_per_pg: float = Field(0.2, ge=0.1, le=0.3)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from acquisition.records import PHASE_RAD_PER_COUNT, PHASE_ZERO_COUNT
 from configs.schema import Stand
 from inference.phase_kernels import BLOCK_PX, block_means, coded_phase, direct_light
+from inference.pixels import plain
 
 BACKGROUND_SHARE = 0.35
 """This share of the blocks, the flattest, are believed to be background at first."""
@@ -32,17 +33,14 @@ Floats = NDArray[np.float32]
 class PhaseRetrieval:
     """Retrieves frames of one shape; keeps its buffers between them.
 
-    ``shape`` is (y, x) in pixels, ``offset_dn`` what the camera reports without light.
-    Not to be shared between threads.
+    ``shape`` is (y, x) in pixels. Not to be shared between threads.
     """
 
-    def __init__(
-        self, stand: Stand, shape: tuple[int, int], offset_dn: float = 100.0
-    ) -> None:
+    def __init__(self, stand: Stand, shape: tuple[int, int]) -> None:
         self.shape = shape
         self._sign = stand.step_sign
         self._ring = stand.ring_amplitude
-        self._offset = offset_dn
+        self._offset = stand.camera_offset_dn
         blocks = (-(-shape[0] // BLOCK_PX), -(-shape[1] // BLOCK_PX))
         self._surface = _quadratic_terms(blocks)
         self._means = np.empty((4, *blocks), np.float32)
@@ -53,7 +51,7 @@ class PhaseRetrieval:
 
     def __call__(self, pixels: NDArray[np.uint16]) -> NDArray[np.uint16]:
         """Give the coded phase (y, x) of the four steps (4, y, x), a fresh array."""
-        means = self._means
+        pixels, means = plain(pixels), self._means
         block_means(pixels, self._offset, means)
         flat = _flattest(means)
         direct = self._direct_light(pixels, flat)
@@ -62,10 +60,11 @@ class PhaseRetrieval:
         )
         tilt = _background(phase, flat, self._surface)
         gain = self._ring / 4
+        size = self._direct.shape[::-1]
         return coded_phase(
             pixels,
-            _enlarged(direct, self._direct, self.shape),
-            _enlarged(tilt, self._tilt, self.shape),
+            cv2.resize(direct, size, dst=self._direct),
+            cv2.resize(tilt, size, dst=self._tilt),
             (self._sign * gain, gain),
         )
 
@@ -87,11 +86,9 @@ class PhaseRetrieval:
         return np.maximum(direct, np.float32(1))
 
 
-def retrieve_phase(
-    pixels: NDArray[np.uint16], stand: Stand, offset_dn: float = 100.0
-) -> NDArray[np.uint16]:
+def retrieve_phase(pixels: NDArray[np.uint16], stand: Stand) -> NDArray[np.uint16]:
     """Give the coded phase (y, x) of one frame of four steps (4, y, x)."""
-    return PhaseRetrieval(stand, (pixels.shape[1], pixels.shape[2]), offset_dn)(pixels)
+    return PhaseRetrieval(stand, (pixels.shape[1], pixels.shape[2]))(pixels)
 
 
 def phase_in_rad(coded: NDArray[np.uint16]) -> Floats:
@@ -151,11 +148,3 @@ def _background(
     )
     # NOTE: the added weight lets the correction fade out where no background is near.
     return fitted.reshape(values.shape).astype(np.float32) + smooth / (weight + 0.03)
-
-
-def _enlarged(grid: Floats, buffer: Floats, shape: tuple[int, int]) -> Floats:
-    """Interpolate a coarse grid into the buffer and give its part of ``shape``."""
-    cv2.resize(
-        grid, buffer.shape[::-1], dst=buffer, interpolation=cv2.INTER_LINEAR
-    )
-    return buffer[: shape[0], : shape[1]]

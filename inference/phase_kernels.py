@@ -44,7 +44,7 @@ _A6 = np.float32(0.006811771)
 
 @njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
 def block_means(steps: Counts, offset: float, means: Floats) -> None:
-    """Fill ``means`` (4, by, bx) with the block means of S, X, I1 - I3 over 4, its square.
+    """Fill ``means`` (4, by, bx) with block means: S, X, (I1 - I3) / 4, its square.
 
     ``offset`` (counts) is what the camera adds without light; it leaves S.
     """
@@ -120,9 +120,9 @@ def coded_phase(
 ) -> Counts:
     """Give the coded phase (y, x): arctan2(t Y, A + t X) less the background phase.
 
-    ``direct`` is A in counts, ``tilt`` the background phase in rad, both (y, x);
-    ``gain_yx`` is (sign t / 4, t / 4). Per pixel: the two differences, arctan2 by
-    octant reduction and a polynomial, the background, coding, limits.
+    ``direct`` is A in counts, ``tilt`` the background phase in rad, both (y, x)
+    or larger; ``gain_yx`` is (sign t / 4, t / 4). Steps per pixel: the two differences,
+    arctan2 by octant reduction and a polynomial, background, coding, limits.
     """
     height, width = steps.shape[1:]
     coded = np.empty((height, width), np.uint16)

@@ -6,6 +6,8 @@ the grey level less its median, with the distance between the 1st and the 99.8th
 percentile stretched to 3, which is about what these percentiles span in a slim frame.
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numba import njit
@@ -18,8 +20,7 @@ from inference.maps import Maps
 PHASE_UNIT_RAD = 0.7
 """A network sees 1 where the phase is this."""
 GREY_SPAN = 3.0
-"""A network sees this difference between the two percentiles of a grey frame."""
-GREY_PERCENTILES = (1.0, 99.8)
+"""A network sees this difference between the 1st and the 99.8th percentile."""
 SMALLEST_SPAN_DN = 8
 """A flatter frame is empty: its noise must not be stretched to full contrast."""
 RESAMPLING_RANGE = (0.4, 2.5)
@@ -32,13 +33,13 @@ def grey_level(image: NDArray[np.uint16], modality: Modality) -> tuple[float, fl
     """Give offset (counts) and scale (per count) of an image (y, x)."""
     if modality == "slim":
         return float(PHASE_ZERO_COUNT), PHASE_RAD_PER_COUNT / PHASE_UNIT_RAD
-    low, median, high = percentiles(image, (GREY_PERCENTILES[0], 50.0, 99.8))
+    low, median, high = percentiles(image, (1.0, 50.0, 99.8))
     return float(median), GREY_SPAN / max(high - low, SMALLEST_SPAN_DN)
 
 
 def percentiles(image: NDArray[np.uint16], wanted: tuple[float, ...]) -> list[int]:
     """Give exact percentiles (0 to 100, nearest rank) of an image, in counts."""
-    cumulated = np.cumsum(_histogram(image.ravel()))
+    cumulated = np.cumsum(_histogram(plain(image).ravel()))
     ranks = np.ceil(np.asarray(wanted) / 100 * image.size).astype(np.int64)
     return [int(count) for count in np.searchsorted(cumulated, np.maximum(ranks, 1))]
 
@@ -87,6 +88,13 @@ def place_back(maps: Maps, shape: tuple[int, int]) -> Maps:
         dead=cv2.resize(maps.dead, size, interpolation=cv2.INTER_LINEAR),
         separation=cv2.resize(maps.separation, size, interpolation=cv2.INTER_LINEAR),
     )
+
+
+def plain(array: NDArray[Any]) -> NDArray[Any]:
+    """Give the array contiguous and read-only, so that kernels compile only once."""
+    view = np.ascontiguousarray(array).view()
+    view.setflags(write=False)
+    return view
 
 
 @njit(nogil=True, cache=True)

@@ -179,7 +179,8 @@ class _Deaths:
 
     def _age(self, log_odds: NDArray[np.float64], step_s: float) -> NDArray[np.float64]:
         # P' = P + (1 - P) h, which for the odds o is (o + h) / (1 - h).
-        hazard = -np.expm1(-self.rule.hazard_per_h * step_s / 3600)
+        # A gap however long leaves at least an even chance to be alive.
+        hazard = min(-np.expm1(-self.rule.hazard_per_h * step_s / 3600), 0.5)
         return np.logaddexp(log_odds, np.log(hazard)) - np.log1p(-hazard)
 
     def _decide(self, rows: NDArray[np.int64], time_s: float) -> NDArray[np.int64]:

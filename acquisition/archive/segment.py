@@ -169,6 +169,7 @@ def _create_images(file: h5py.File, name: str, shape: tuple[int, ...]) -> h5py.D
         shape=(0, *shape),
         maxshape=(None, *shape),
         chunks=(1, *shape),  # one image a chunk: 1 write, and random reads stay fast
+        rdcc_nbytes=1,  # no cache: a full disk shows at the image it concerns
         dtype="<u2",
         **hdf5plugin.Bitshuffle(cname="lz4"),
     )

@@ -111,7 +111,7 @@ def read_out(
                 e = max(e, np.float32(0.0))
                 shot = math.sqrt(e + read_e * read_e)
                 counts = (e + shot * noise[start + x - x0]) * per_e + offset[y, x]
-                counts = min(max(counts + np.float32(0.5), np.float32(0)), 65535.0)
-                out[y, x] = np.uint16(counts)
+                rounded = max(counts + np.float32(0.5), np.float32(0.0))
+                out[y, x] = np.uint16(min(rounded, np.float32(65535.0)))
             x0 += stretch
             start = 0

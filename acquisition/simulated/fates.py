@@ -60,7 +60,11 @@ def irradiate(
 
 
 def age_cells(
-    cells: NDArray[np.void], now_min: float, step_min: float, world: World, rng: Generator
+    cells: NDArray[np.void],
+    now_min: float,
+    step_min: float,
+    world: World,
+    rng: Generator,
 ) -> None:
     """Let the cells grow and change state over one step that ends now; in place."""
     death = world.death

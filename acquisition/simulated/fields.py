@@ -62,7 +62,7 @@ def render_field(
     truth = phase.copy()
     optics.add_particles(phase, (0.0, 0.0), specimen.minutes)
     electrons = np.empty((4, size_px, size_px), np.float32)
-    optics.frames(phase, world.optics.defocus_um, "slim", electrons)
+    optics.frames(phase, world.optics.defocus_um, electrons)
     frames = np.empty((4, size_px, size_px), np.uint16)
     for step in range(4):
         camera.expose(

@@ -63,9 +63,7 @@ LOOK = np.dtype(
 """How one cell is drawn."""
 
 
-def look_at(
-    cells: NDArray[np.void], now_min: float, world: World
-) -> NDArray[np.void]:
+def look_at(cells: NDArray[np.void], now_min: float, world: World) -> NDArray[np.void]:
     """Give the drawing of every cell, and write its radius back into the table."""
     looks = np.zeros(len(cells), LOOK)
     state = cells["state"]

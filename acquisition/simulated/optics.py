@@ -15,7 +15,6 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
 
-from acquisition.records import Modality
 from acquisition.simulated.world import World
 
 OPTICS_STREAM = 2
@@ -71,13 +70,11 @@ class Optics:
         add_spots(phase, spots)
 
     def frames(
-        self,
-        phase: NDArray[np.float32],
-        defocus_um: float,
-        modality: Modality,
-        out: NDArray[np.float32],
+        self, phase: NDArray[np.float32], defocus_um: float, out: NDArray[np.float32]
     ) -> None:
-        """Fill noiseless frames in electrons at the nominal exposure.
+        """Fill the four noiseless frames, in electrons at the nominal exposure.
+
+        The second is positive phase contrast, the fourth negative.
 
         Parameters
         ----------
@@ -85,20 +82,12 @@ class Optics:
             (y, x) rad; is blurred in place.
         defocus_um
             Distance from the focal plane.
-        modality
-            Four frames for ``slim``, the second of them for ``phase_contrast``, one
-            frame for ``brightfield``.
         out
             (step, y, x) electrons.
         """
         settings = self.world.optics
-        fuzzy = DEFOCUS_BLUR * abs(defocus_um)
-        sigma = math.hypot(0.21 * settings.wavelength_um / settings.na, fuzzy)
-        tmp, cosine, sine = self._scratch
-        blur(phase, tmp, _taps(sigma / settings.pixel_um))
-        if modality == "brightfield":
-            self._brightfield(phase, defocus_um, out)
-            return
+        self._blur(phase, defocus_um)
+        _, cosine, sine = self._scratch
         phasor(phase, self._background, cosine, sine)
         block_means(cosine, sine, self._block, self._low)
         coarse_sigma = settings.halo_um / 2 / settings.pixel_um / self._block
@@ -106,21 +95,28 @@ class Optics:
             self._low, (0, coarse_sigma, coarse_sigma), mode="nearest"
         )
         steps = np.arange(4) * math.pi / 2 + np.array(settings.step_error_rad)
-        if modality == "phase_contrast":
-            steps = steps[1:2]
         turn = np.stack([np.cos(steps), np.sin(steps)], 1).astype(np.float32)
         turn *= settings.ring_amplitude
         interfere(cosine, sine, direct, turn, self._light, out)
 
-    def _brightfield(
+    def brightfield(
         self, phase: NDArray[np.float32], defocus_um: float, out: NDArray[np.float32]
     ) -> None:
-        """Transport of intensity: I = L (1 - z lambda / 2 pi  laplacian(phase))."""
+        """Fill one noiseless brightfield frame (y, x), as `frames` does.
+
+        Transport of intensity: ``I = L (1 - z lambda / 2 pi  laplacian(phase))``.
+        """
         settings = self.world.optics
+        self._blur(phase, defocus_um)
         reach = (defocus_um + BRIGHTFIELD_DEFOCUS_UM) * settings.wavelength_um
         strength = reach / (2 * math.pi) / settings.pixel_um**2
-        t2 = settings.ring_amplitude**2
-        brightfield(phase, self._light, np.float32(strength), np.float32(t2), out[0])
+        bend_light(phase, self._light, strength, settings.ring_amplitude**2, out)
+
+    def _blur(self, phase: NDArray[np.float32], defocus_um: float) -> None:
+        settings = self.world.optics
+        fuzzy = DEFOCUS_BLUR * abs(defocus_um)
+        sigma = math.hypot(0.21 * settings.wavelength_um / settings.na, fuzzy)
+        blur(phase, self._scratch[0], _taps(sigma / settings.pixel_um))
 
 
 def _illumination(
@@ -153,9 +149,7 @@ def _phase_background(
     return (slow + fine).astype(np.float32)
 
 
-def _cloud(
-    rng: np.random.Generator, size_px: int, waves: int
-) -> NDArray[np.float64]:
+def _cloud(rng: np.random.Generator, size_px: int, waves: int) -> NDArray[np.float64]:
     """Smooth random map of unit variance with about ``waves`` bumps along an edge."""
     coarse = gaussian_filter(rng.standard_normal((6 * waves, 6 * waves)), 3)
     fine = zoom(coarse, size_px / len(coarse), order=3, mode="nearest", grid_mode=True)
@@ -271,7 +265,8 @@ def phasor(
                         + z
                         * (
                             np.float32(-1 / 5040)
-                            + z * (np.float32(1 / 362880) - z * np.float32(2.5052108e-8))
+                            + z
+                            * (np.float32(1 / 362880) - z * np.float32(2.5052108e-8))
                         )
                     )
                 )
@@ -366,7 +361,7 @@ def interfere(
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def brightfield(
+def bend_light(
     phase: NDArray[np.float32],
     light: NDArray[np.float32],
     strength: float,

@@ -130,9 +130,7 @@ def _draw_outline(cells: NDArray[np.void], rng: Generator) -> None:
     cells["lobe_angle"] = axis + rng.normal(0, 0.45, (count, LOBES))
     strength = np.array([0.62, 0.56, 0.46, 0.40])
     cells["lobe_size"] = strength * rng.lognormal(0, 0.5, (count, LOBES))
-    cells["lobe_sharpness"] = np.clip(
-        rng.lognormal(2.2, 0.55, (count, LOBES)), 2.5, 22
-    )
+    cells["lobe_sharpness"] = np.clip(rng.lognormal(2.2, 0.55, (count, LOBES)), 2.5, 22)
     cells["wobble"] = rng.standard_normal((count, RUFFLES + LOBES))
     cells["ruffle_angle"] = rng.uniform(0, 2 * math.pi, (count, RUFFLES))
 

@@ -51,7 +51,9 @@ class Renderer:
         self.size_px = size_px
         self._pixel_um = world.optics.pixel_um
         self._half = math.ceil(LARGEST_RADIUS_UM / self._pixel_um)
-        self._tiles = np.stack([granule_tile(0.02, 0.11, 1), granule_tile(0.08, 0.24, 2)])
+        self._tiles = np.stack(
+            [granule_tile(0.02, 0.11, 1), granule_tile(0.08, 0.24, 2)]
+        )
         self._slots: dict[int, int] = {}
         self._resize(64)
 
@@ -149,7 +151,9 @@ class Renderer:
         must = changed | fast
         count = len(slots)
         worth = np.where(must, -np.inf, stale_min)
-        by_turns = np.argsort(-worth, kind="stable")[: math.ceil(SHARE_BY_TURNS * count)]
+        by_turns = np.argsort(-worth, kind="stable")[
+            : math.ceil(SHARE_BY_TURNS * count)
+        ]
         must[by_turns[stale_min[by_turns] > 0]] = True
         room = math.ceil(SHARE_AT_MOST * count) - int(must.sum())
         shifted = np.flatnonzero((off > SHIFT_PX) & ~must)
@@ -186,8 +190,9 @@ def draw_cells_into(
     for n in range(len(slots)):
         look = looks[n]
         slot = slots[n]
-        largest = trace_outline(look, outline)
-        reach = reach_um(look, largest) / scales[1]
+        largest, along, across = trace_outline(look, outline)
+        off = math.sqrt(along * along + across * across)
+        reach = (reach_um(look, largest) + off) / scales[1]
         half = min(largest_half, int(reach) + 2)
         halves[slot] = half
         edge = 2 * half + 1
@@ -195,7 +200,7 @@ def draw_cells_into(
             look,
             scales[0],
             scales[1],
-            (shifts[slot, 0], shifts[slot, 1]),
+            (shifts[slot, 0], shifts[slot, 1], along, across),
             half,
             tiles,
             outline,

@@ -29,8 +29,11 @@ def granule_tile(low: float, high: float, number: int) -> NDArray[np.float32]:
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def trace_outline(look: Any, radius: NDArray[np.float32]) -> float:
-    """Fill the outline of a cell and give its largest radius in um.
+def trace_outline(look: Any, radius: NDArray[np.float32]) -> tuple[float, float, float]:
+    """Fill the outline of a cell; give its largest radius and its centroid in um.
+
+    The centroid (along, across) lies off the origin of the outline, and is put at the
+    place of the cell when it is drawn.
 
     Steps: ellipse of the aspect ratio; plus lobes (von Mises bumps, broad ones are
     lamellae, sharp ones tails); plus ruffles (harmonics falling off with their order);
@@ -55,13 +58,20 @@ def trace_outline(look: Any, radius: NDArray[np.float32]) -> float:
         total += r * r
     scale = look.radius_um / math.sqrt(total / OUTLINE_SAMPLES)
     largest = 0.0
+    square = 0.0
+    along = 0.0
+    across = 0.0
     for k in range(OUTLINE_SAMPLES):
         # A soft ceiling keeps the longest tails inside the sprite.
         r = radius[k] * scale
         r = r if r < 20 else 20 + 8 * math.tanh((r - 20) / 8)
         radius[k] = r
         largest = max(largest, r)
-    return largest
+        angle = 2 * math.pi * k / OUTLINE_SAMPLES
+        square += r * r
+        along += r * r * r * math.cos(angle)
+        across += r * r * r * math.sin(angle)
+    return largest, along / square / 1.5, across / square / 1.5
 
 
 @njit(nogil=True, cache=True, fastmath=True)
@@ -87,7 +97,7 @@ def draw_cell(
     look: Any,
     scale: float,
     pixel_um: float,
-    shift: tuple[float, float],
+    shift: tuple[float, float, float, float],
     half: int,
     tiles: NDArray[np.float32],
     outline: NDArray[np.float32],
@@ -97,7 +107,8 @@ def draw_cell(
     """Draw one cell into a sprite of (2 half + 1) pixels and mark its mask.
 
     ``rank`` is 0 outside, else 1 + 200 x the normalised radius: the owner of a pixel
-    is the cell with the lower rank. ``scale`` is the phase of 1 pg / um^2.
+    is the cell with the lower rank. ``scale`` is the phase of 1 pg / um^2, ``shift``
+    the centre within its pixel (y, x, px) and the centroid of the outline (um).
 
     Steps for each pixel: normalised radius from the outline; height as a mixture of a
     spread-out cell and a sphere; granules and nucleus with nucleoli; chromosome plates
@@ -122,8 +133,8 @@ def draw_cell(
         for ix in range(edge):
             ey = (iy - half - shift[0]) * pixel_um
             ex = (ix - half - shift[1]) * pixel_um
-            x = ca * ex + sa * ey
-            y = -sa * ex + ca * ey
+            x = ca * ex + sa * ey + shift[2]
+            y = -sa * ex + ca * ey + shift[3]
             r = math.sqrt(x * x + y * y)
             turn = math.atan2(y, x) * (OUTLINE_SAMPLES / (2 * math.pi))
             turn += OUTLINE_SAMPLES * (turn < 0)
@@ -146,7 +157,7 @@ def draw_cell(
                 height = spread * (1 - rnd) + 1.18 * math.sqrt(1 - q2) * rnd
                 tx = int(x / TEXTURE_UM + look.texture_at[1]) & _MASK
                 ty = int(y / TEXTURE_UM + look.texture_at[0]) & _MASK
-                grain = (0.6 * tiles[0, ty, tx] + 0.9 * max(0.0, tiles[1, ty, tx]))
+                grain = 0.6 * tiles[0, ty, tx] + 0.9 * max(0.0, tiles[1, ty, tx])
                 grain *= look.granules
                 inside = 0.0
                 bump = 0.0

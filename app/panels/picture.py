@@ -40,7 +40,7 @@ class PicturePanel(pg.GraphicsView):
         self.banner = ""
         self._cost_ms: float | None = None
         self._selected, self._hovered = selected, hovered
-        self._picture: Picture | None = None
+        self.picture: Picture | None = None  # what is shown
         self._drawn: tuple[Any, ...] = ()
         self._fitted: tuple[int, ...] = ()
         self._following = False
@@ -90,13 +90,13 @@ class PicturePanel(pg.GraphicsView):
         """Draw a picture; nothing is done when nothing has changed."""
         if picture is None:
             return
-        fresh = picture is not self._picture
-        self._picture = picture
+        fresh = picture is not self.picture
+        self.picture = picture
         if self._fitted != picture.labels.shape:
             self._fitted = picture.labels.shape
             self.fit()
         if self._following and picture.target is not None:
-            self._centre(*picture.target.centre_px)
+            self._centre(*picture.target.centre_px, picture.labels.shape)
         crop = self._visible()
         key = (id(picture), crop, self.outlines)
         if crop is None or (key == self._drawn and not fresh):
@@ -116,22 +116,31 @@ class PicturePanel(pg.GraphicsView):
     def fit(self) -> None:
         """Show the whole frame."""
         self._following = False
-        if self._picture is not None:
-            height, width = self._picture.labels.shape
+        if self.picture is not None:
+            height, width = self.picture.labels.shape
             self._box.setRange(QtCore.QRectF(0, 0, width, height), padding=0.0)
 
     def go_to(self, y_px: float, x_px: float) -> None:
         """Move close to a place, and from then on follow the selected cell."""
-        if self._picture is None:
+        if self.picture is None:
             return
-        side = NEAR_UM / self._picture.info.pixel_size_um
-        area = QtCore.QRectF(x_px - side / 2, y_px - side / 2, side, side)
-        self._box.setRange(area, padding=0.0)
+        side = NEAR_UM / self.picture.info.pixel_size_um
+        self._box.setRange(QtCore.QRectF(0, 0, side, side), padding=0.0)
+        self._centre(y_px, x_px, self.picture.labels.shape)
         self._following = True
 
     def release(self) -> None:
         """Stop following."""
         self._following = False
+
+    def view_rect(self) -> QtCore.QRectF:
+        """Give the visible area in pixels of the frame."""
+        return self._box.viewRect()
+
+    def screen_point(self, y_px: float, x_px: float) -> QtCore.QPoint:
+        """Give where on the screen a place of the frame is."""
+        point = self._box.mapViewToScene(QtCore.QPointF(x_px, y_px))
+        return self.mapFromScene(point)
 
     def switch_names(self) -> None:
         """Show or hide the track numbers."""
@@ -141,14 +150,14 @@ class PicturePanel(pg.GraphicsView):
 
     def _visible(self) -> Crop | None:
         """Give the visible part of the frame, on the grid of the screen's pixels."""
-        if self._picture is None:
+        if self.picture is None:
             return None
         (left, right), (top, bottom) = self._box.viewRange()
         ratio = self.devicePixelRatioF()
         columns = max(round(self._box.width() * ratio), 1)
         rows = max(round(self._box.height() * ratio), 1)
         step_y, step_x = (bottom - top) / rows, (right - left) / columns
-        height, width = self._picture.labels.shape
+        height, width = self.picture.labels.shape
         first_row, last_row = _inside(top, step_y, rows, height)
         first_column, last_column = _inside(left, step_x, columns, width)
         if last_row <= first_row or last_column <= first_column:
@@ -193,7 +202,7 @@ class PicturePanel(pg.GraphicsView):
         painter.save()
         overlay.prepare(painter)
         area = self.viewport().rect()
-        picture = self._picture
+        picture = self.picture
         if picture is None:
             overlay.paint_waiting(painter, area)
         else:
@@ -217,26 +226,30 @@ class PicturePanel(pg.GraphicsView):
     # -- mouse ---------------------------------------------------------------
 
     def _label_under(self, position: QtCore.QPointF) -> int:
-        if self._picture is None:
+        if self.picture is None:
             return 0
         point = self._box.mapSceneToView(position)
-        return self._picture.label_at(point.y(), point.x())
+        return self.picture.label_at(point.y(), point.x())
 
     def _on_move(self, position: QtCore.QPointF) -> None:
-        if self._picture is not None:
-            self._hovered(self._picture.describe(self._label_under(position)))
+        if self.picture is not None:
+            self._hovered(self.picture.describe(self._label_under(position)))
 
     def _on_click(self, event: Any) -> None:
-        if self._picture is not None:
+        if self.picture is not None:
             label = self._label_under(event.scenePos())
-            track = int(self._picture.track[label]) if label else 0
+            track = int(self.picture.track[label]) if label else 0
             self._selected(track or None)
 
     def _on_moved_by_hand(self, _enabled: Any) -> None:
         self._following = False
 
-    def _centre(self, y: float, x: float) -> None:
+    def _centre(self, y: float, x: float, shape: tuple[int, int]) -> None:
+        """Move a place to the middle, but show nothing beyond the frame for it."""
         area = self._box.viewRect()
+        half_y, half_x = area.height() / 2, area.width() / 2
+        y = min(max(y, half_y), max(shape[0] - half_y, half_y))
+        x = min(max(x, half_x), max(shape[1] - half_x, half_x))
         area.moveCenter(QtCore.QPointF(x, y))
         self._box.setRange(area, padding=0.0)
 
@@ -269,10 +282,13 @@ class _Names(pg.GraphicsObject):
         to_screen = painter.transform()
         painter.resetTransform()
         painter.setFont(small_font())
-        painter.setPen(QtGui.QColor(TEXT))
         for point, text in self._names:
-            spot = to_screen.map(point)
-            painter.drawText(spot - QtCore.QPointF(3.5 * len(text), -4), text)
+            spot = to_screen.map(point) - QtCore.QPointF(3.5 * len(text), -4)
+            painter.setPen(QtGui.QColor(BACKGROUND))
+            for away in (QtCore.QPointF(1, 1), QtCore.QPointF(-1, -1)):
+                painter.drawText(spot + away, text)
+            painter.setPen(QtGui.QColor(TEXT))
+            painter.drawText(spot, text)
 
 
 def _inside(start: float, step: float, count: int, size: int) -> tuple[int, int]:

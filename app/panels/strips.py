@@ -122,7 +122,7 @@ class StripPanel(QtWidgets.QFrame):
         self._lost = pg.ScatterPlotItem(symbol="x", size=8, pen=None, brush=ALARM)
         self.latency.plot.addItem(self._budget)
         self.latency.plot.addItem(self._lost)
-        self.viability.plot.setYRange(0, 100, padding=0.04)
+        self.viability.plot.setYRange(0, 100, padding=0.08)
         ticks = [(share, f"{share} %") for share in (0, 25, 50, 75, 100)]
         self.viability.plot.getAxis("left").setTicks([ticks])
         self.counts.plot.setXLink(self.viability.plot)

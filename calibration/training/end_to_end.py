@@ -1,7 +1,6 @@
 """A model on held-out fields by the product's own path: counts, maps, cells, states."""
 
 import numpy as np
-from inference.cells import find_cells
 
 from acquisition.records import CellState, FrameInfo
 from calibration.training.evaluation import (
@@ -11,6 +10,7 @@ from calibration.training.evaluation import (
 from calibration.training.fields import TrainingField
 from configs.schema import Inference, Stand
 from inference.cards import Metrics, Model
+from inference.cells import find_cells
 from inference.engines.torch_engine import TorchEngine
 from inference.nets.graph import build_graph
 from tracking.metrics import (

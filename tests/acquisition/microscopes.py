@@ -1,5 +1,6 @@
 """Small real microscopes for tests: recorded images, and the C++ demonstration."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,9 @@ def open_demo(clock: Clock, **microscope: Any) -> Microscope:
 class Taken:
     """The frames that an engine handed over."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, then: Callable[[], None] = lambda: None) -> None:
         self.clock = clock
+        self.then = then
         self.purposes: list[dict[str, Any]] = []
         self.times_s: list[float] = []
         self.pixels: list[NDArray[np.uint16]] = []
@@ -88,6 +90,7 @@ class Taken:
         self.times_s.append(self.clock.now_s())
         self.pixels.append(pixels)
         self.stamps.append(stamps)
+        self.then()
 
 
 def drive(microscope: Microscope, source: EventSource, taken: Taken) -> str:

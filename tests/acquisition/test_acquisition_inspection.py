@@ -47,7 +47,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_bad_frame_gets_its_reason(case: Case) -> None:
-    """Size, type, NaN, constant steps and saturation are named; a sound frame is not."""
+    """Size, type, NaN, constant and saturated steps are named; sound frames pass."""
     reason = inspect_pixels(case.pixels, SHAPE, 4095)
 
     if case.reason is None:

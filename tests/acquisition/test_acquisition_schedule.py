@@ -132,9 +132,7 @@ def test_extra_frames_keep_their_interval(clock: Clock, demo: Microscope) -> Non
     next(source)
     source.add_request(make_request(1, position="a", frames=3, interval_s=7), 0.0)
 
-    times = []
-    for event in source:
-        times.append((event.metadata["vigil"]["cause"], clock.now_s()))
+    times = [(event.metadata["vigil"]["cause"], clock.now_s()) for event in source]
 
     extra = [time_s for cause, time_s in times if cause == "request:1"]
     assert extra == [0, 7, 14]
@@ -161,7 +159,7 @@ def test_a_request_that_waits_too_long_expires(clock: Clock, demo: Microscope) -
 def test_a_recentred_request_moves_and_comes_back(
     clock: Clock, demo: Microscope
 ) -> None:
-    """The extra frame lies at the event; the next planned frame where it was planned."""
+    """The extra frame lies at the event; the next planned frame at its own place."""
     source = EventSource(clock, demo.core, Limits(reach_um=100))
     source.add_timelapse(make_plan(2))
     next(source)

@@ -1,0 +1,114 @@
+"""The inference stage: a frame in, its cells out."""
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.records import (
+    Frame,
+    FrameInfo,
+    Modality,
+    Segmented,
+    read_only,
+)
+from configs.schema import Inference, Stand
+from inference.cells import find_cells
+from inference.maps import Engine
+from inference.phase import PhaseRetrieval
+from inference.pixels import grey_level, network_shape, place_back, resample
+
+
+class InferenceStage:
+    """Phase retrieval, network, instances and measurements, one frame at a time.
+
+    ``card_um_per_px`` is the pixel size the weights were made for; None: any. Frames
+    may change their shape from one to the next. The engine belongs to the caller, who
+    closes it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        card_um_per_px: float | None,
+        settings: Inference,
+        stand: Stand,
+    ) -> None:
+        self._engine = engine
+        self._card_um_per_px = card_um_per_px
+        self._settings = settings
+        self._stand = stand
+        self._retrieval: PhaseRetrieval | None = None
+
+    def __call__(self, frame: Frame) -> Segmented:
+        """Give the cells of a well-formed frame, all arrays read-only.
+
+        Raises
+        ------
+        BadModel
+            When the pixel size does not suit the model, or the maps hold too many
+            objects.
+        """
+        info = frame.info
+        received_ns = time.monotonic_ns()
+        phase = self._phase(frame)
+        phase_ns = time.monotonic_ns()
+        shape = (phase.shape[0], phase.shape[1])
+        seen = resample(
+            phase, network_shape(shape, info.pixel_size_um, self._card_um_per_px)
+        )
+        maps = self._engine.infer(seen, *grey_level(seen, info.modality))
+        maps = place_back(maps, shape)
+        network_ns = time.monotonic_ns()
+        labels, cells = find_cells(maps, info, phase, self._settings, self._stand)
+        segmented: Segmented = read_only(
+            Segmented(
+                info=info,
+                phase=phase,
+                labels=labels,
+                cells=cells,
+                model=self._engine.model,
+                engine=self._engine.name,
+                received_ns=received_ns,
+                phase_ns=phase_ns,
+                network_ns=network_ns,
+                cells_ns=time.monotonic_ns(),
+            )
+        )
+        return segmented
+
+    def warm_up(
+        self, shape: tuple[int, int], modality: Modality, pixel_size_um: float
+    ) -> None:
+        """Compile all kernels and wake the engine with an empty frame (y, x)."""
+        steps = 4 if modality == "slim" else 1
+        now_ns = time.monotonic_ns()
+        info = FrameInfo(
+            sequence=0,
+            time_s=0.0,
+            modality=modality,
+            pixel_size_um=pixel_size_um,
+            exposure_ms=0.0,
+            saturation_dn=65535,
+            position="",
+            stage_yx_um=(0.0, 0.0),
+            focus_um=0.0,
+            cause="protocol",
+            dose_gy=0.0,
+            beam_open=False,
+            exposure_start_ns=now_ns,
+            exposure_end_ns=now_ns,
+            read_ns=now_ns,
+        )
+        pixels = np.full((steps, *shape), 1000, np.uint16)
+        pixels.setflags(write=False)
+        self(Frame(info, pixels))
+
+    def _phase(self, frame: Frame) -> NDArray[np.uint16]:
+        """Give the coded phase (y, x), or the pixels of a one-shot frame."""
+        if frame.info.modality != "slim":
+            return frame.pixels[0]
+        shape = (frame.pixels.shape[1], frame.pixels.shape[2])
+        if self._retrieval is None or self._retrieval.shape != shape:
+            self._retrieval = PhaseRetrieval(self._stand, shape)
+        return self._retrieval(frame.pixels)

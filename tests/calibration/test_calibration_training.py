@@ -1,0 +1,262 @@
+"""Training: targets, batches, loss, checkpoints, and a whole small run."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from acquisition.errors import BadConfig
+from calibration.training.batches import BatchMaker, Pool
+from calibration.training.evaluation import (
+    ObjectScores,
+    calibration_error,
+    fit_temperature,
+    object_metrics,
+)
+from calibration.training.export import NORMALISATION
+from calibration.training.fields import (
+    TrainingField,
+    field_path,
+    join_fragments,
+    load_field,
+    make_field,
+    save_field,
+    separation_target,
+)
+from calibration.training.losses import Targets, object_logits, object_loss
+from calibration.training.recipe import (
+    FIRST_TRAINING_SEED,
+    Augmentation,
+    Fields,
+    Losses,
+    Optimiser,
+    Recipe,
+    load_recipe,
+)
+from calibration.training.train import CHECKPOINT, Training, learning_rate, train
+from inference.cards import StemUNetShape, load_model
+
+SMALL = Recipe(
+    name="small",
+    network=StemUNetShape(base=8, levels=1),
+    fields=Fields(size_px=256, train=16, validation=2, test=1),
+    augmentation=Augmentation(crop_px=128),
+    losses=Losses(min_object_px=50),
+    optimiser=Optimiser(steps=30, batch=2, warm_up_steps=5, evaluate_every=15),
+)
+
+
+@pytest.fixture(scope="module")
+def field() -> TrainingField:
+    """Give a small simulated field."""
+    return make_field(SMALL.fields, FIRST_TRAINING_SEED)
+
+
+@pytest.fixture
+def maker(field: TrainingField, tmp_path: Path) -> BatchMaker:
+    """Give batches of that field."""
+    path = field_path(tmp_path, FIRST_TRAINING_SEED)
+    save_field(path, field)
+    return BatchMaker(Pool([path]), SMALL.augmentation, NORMALISATION, 2, seed=5)
+
+
+def test_shipped_recipe_is_valid() -> None:
+    """The recipe of the shipped model can be trained again as it stands."""
+    recipe = load_recipe(Path("configs/training/slim.toml"))
+
+    assert recipe.name == "slim"
+
+
+def test_splits_share_no_seed_and_stay_above_the_runs() -> None:
+    """No seed serves two splits, and none can be the seed of a demonstration."""
+    fields = Fields(train=400, validation=50, test=50)
+
+    seeds = [set(fields.seeds(split)) for split in ("train", "validation", "test")]
+
+    assert len(set.union(*seeds)) == 500
+    assert min(set.union(*seeds)) >= FIRST_TRAINING_SEED
+
+
+def test_unknown_key_of_a_recipe_is_named(tmp_path: Path) -> None:
+    """A typing mistake in a recipe is refused with its full path."""
+    path = tmp_path / "recipe.toml"
+    path.write_text("[optimiser]\nstep = 5\n")
+
+    with pytest.raises(BadConfig, match=r"optimiser\.step"):
+        load_recipe(path)
+
+
+def test_same_seed_same_field(field: TrainingField) -> None:
+    """A field is fixed by its seed, and empty ground lies at zero phase."""
+    again = make_field(SMALL.fields, FIRST_TRAINING_SEED)
+
+    np.testing.assert_array_equal(again.phase, field.phase)
+    np.testing.assert_array_equal(again.labels, field.labels)
+    background = field.phase[field.labels == 0].astype(float) - NORMALISATION.offset
+    assert abs(np.median(background) * 2e-4) < 0.1
+
+
+def test_fragments_of_one_cell_are_joined() -> None:
+    """Gaps within a cell are closed, gaps between cells and other cells are kept."""
+    labels = np.zeros((40, 60), np.uint16)
+    labels[10:20, 10:20] = labels[10:20, 22:30] = 3
+    labels[10:20, 32:40] = 4
+
+    joined = join_fragments(labels)
+
+    assert (joined[12:18, 20:22] == 3).all()
+    assert (joined[:, 30:32] == 0).all()
+    np.testing.assert_array_equal(joined[labels > 0], labels[labels > 0])
+
+
+def test_separation_is_low_on_seams_and_one_in_the_middle() -> None:
+    """Touching cells are parted by a valley, and background is zero."""
+    labels = np.zeros((40, 80), np.uint16)
+    labels[10:30, 10:40] = 1
+    labels[10:30, 40:70] = 2
+
+    separation = separation_target(labels)
+
+    assert separation[labels == 0].max() == 0
+    assert separation[20, 39] < 40
+    assert separation[20, 40] < 40
+    assert separation[20, 25] == separation[20, 55] == 255
+
+
+def test_field_comes_back_from_disk(field: TrainingField, tmp_path: Path) -> None:
+    """Nothing of a field is lost on disk."""
+    save_field(tmp_path / "1.npz", field)
+
+    again = load_field(tmp_path / "1.npz")
+
+    for name in TrainingField.__slots__:
+        np.testing.assert_array_equal(getattr(again, name), getattr(field, name))
+
+
+def test_batch_depends_on_seed_and_step_alone(maker: BatchMaker) -> None:
+    """A resumed run sees the batches that an unbroken one would have seen."""
+    alone = maker.make(7)
+    ahead = list(maker.ahead(6, 8))[1]
+
+    torch.testing.assert_close(alone.images, ahead.images)
+    torch.testing.assert_close(alone.targets.objects, ahead.targets.objects)
+
+
+def test_batch_numbers_every_cell_once(maker: BatchMaker) -> None:
+    """Cells are numbered through the batch and keep the state of their pixels."""
+    targets = maker.make(3).targets
+
+    numbers = targets.objects.unique()
+    dead_pixels = targets.dead[(targets.objects - 1).clamp(min=0)] == 1
+
+    assert numbers.tolist() == list(range(len(targets.dead) + 1))
+    assert torch.equal(dead_pixels & (targets.objects > 0), targets.classes == 2)
+
+
+def test_object_logit_is_the_mean_inside_the_cell() -> None:
+    """Every cell counts once, by the mean of its pixels."""
+    objects = torch.tensor([[[0, 1, 1, 2]]])
+    margin = torch.tensor([[[9.0, 1.0, 3.0, -4.0]]])
+
+    logits, pixels = object_logits(margin, objects, 3)
+
+    assert logits.tolist() == [2.0, -4.0, 0.0]
+    assert pixels.tolist() == [2, 1, 0]
+
+
+def test_small_pieces_do_not_count() -> None:
+    """Pieces below the limit change nothing, and without cells the loss is zero."""
+    blank = torch.zeros(1, 1, 4)
+    targets = Targets(
+        classes=blank.long(),
+        separation=blank,
+        objects=torch.tensor([[[1, 1, 1, 2]]]),
+        dead=torch.tensor([1.0, 0.0]),
+    )
+    margin = torch.tensor([[[2.0, 2.0, 2.0, 50.0]]])
+
+    assert object_loss(margin, targets, 2).item() == pytest.approx(np.log1p(np.exp(-2)))
+    assert object_loss(margin, targets, 10).item() == 0.0
+
+
+def test_rate_warms_up_and_ends_at_zero() -> None:
+    """The rate rises, peaks after the warm-up and ends at nothing."""
+    settings = Optimiser(steps=1000, warm_up_steps=100)
+
+    rates = [learning_rate(settings, step) for step in (0, 100, 500, 1000)]
+
+    assert rates[0] < rates[2] < rates[1] <= settings.rate
+    assert rates[3] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_training_lowers_the_loss(maker: BatchMaker, tmp_path: Path) -> None:
+    """A few steps on one field make the network better at it."""
+    training = Training(SMALL, tmp_path)
+
+    losses = [training.step(batch)["loss"] for batch in maker.ahead(0, 25)]
+
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+
+
+def test_resumed_training_is_the_unbroken_one(
+    maker: BatchMaker, tmp_path: Path
+) -> None:
+    """A checkpoint holds everything: the next step is the same with and without it."""
+    unbroken = Training(SMALL, tmp_path)
+    for batch in maker.ahead(0, 3):
+        unbroken.step(batch)
+    unbroken.save()
+
+    resumed = Training(SMALL, tmp_path)
+
+    assert resumed.load()
+    assert resumed.progress.step == 3
+    assert resumed.step(maker.make(3)) == pytest.approx(unbroken.step(maker.make(3)))
+
+
+def test_temperature_mends_overconfidence() -> None:
+    """Logits that are three times too large get a temperature of about three."""
+    rng = np.random.default_rng(0)
+    honest = rng.normal(0, 2, 20_000)
+    dead = rng.random(honest.size) < 1 / (1 + np.exp(-honest))
+    scores = ObjectScores(3 * honest, dead, 1.0)
+
+    temperature = fit_temperature(scores)
+
+    assert temperature == pytest.approx(3.0, rel=0.1)
+    assert calibration_error(scores, temperature) < 0.02
+    assert calibration_error(scores, 1.0) > 0.05
+
+
+def test_metrics_of_a_known_table() -> None:
+    """F1 of both classes follows from the counts."""
+    scores = ObjectScores(
+        np.array([2.0, 1.0, -1.0, -2.0]), np.array([True, False, False, True]), 0.9
+    )
+
+    metrics = object_metrics(scores)
+
+    assert metrics.f1_dead == metrics.f1_live == 0.5
+    assert metrics.auroc_dead == 0.5
+    assert (metrics.objects_live, metrics.objects_dead) == (2, 2)
+
+
+@pytest.mark.slow
+def test_whole_run_gives_a_model_and_can_be_resumed(tmp_path: Path) -> None:
+    """A recipe leads to a model that loads, and a finished run is not overwritten."""
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        'name = "small"\n[network]\nbase = 8\nlevels = 1\n'
+        "[fields]\nheld_out_worlds = []\nsize_px = 256\ntrain = 16\n"
+        "validation = 1\ntest = 1\n[augmentation]\ncrop_px = 128\n"
+        "[optimiser]\nsteps = 4\nbatch = 2\nevaluate_every = 2\n"
+    )
+
+    folder = train(recipe, tmp_path / "run")
+
+    assert load_model(str(folder)).card.training.steps == 4
+    assert (tmp_path / "run" / CHECKPOINT).exists()
+    with pytest.raises(FileExistsError, match="resume"):
+        train(recipe, tmp_path / "run")
+    assert train(recipe, tmp_path / "run", resume=True) == folder
