@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from pymmcore_plus.mda import MDAEngine
-from useq import AcquireImage, MDAEvent, MDASequence
+from useq import (
+    AcquireImage,
+    CustomAction,
+    HardwareAutofocus,
+    MDAEvent,
+    MDASequence,
+)
 
 from acquisition.errors import (
     FrameMalformed,
@@ -89,7 +95,7 @@ class StrictEngine(MDAEngine):
 
     def setup_event(self, event: MDAEvent) -> None:
         """Bring stage, focus, channel and exposure to their values, and read back."""
-        if not _takes_image(event):
+        if isinstance(event.action, CustomAction):
             return
         with _faults_of_devices():
             super().setup_event(event)
@@ -97,8 +103,11 @@ class StrictEngine(MDAEngine):
 
     def exec_event(self, event: MDAEvent) -> Iterator[Any]:
         """Expose all steps, hand the frame over, and yield it to the runner."""
-        if not _takes_image(event):
-            yield from super().exec_event(event) or ()
+        if isinstance(event.action, HardwareAutofocus):
+            yield from super().exec_event(event)
+            if not self._af_succeeded:
+                raise MicroscopeFault("the autofocus failed; check it, then run again")
+        if not isinstance(event.action, AcquireImage | None):
             return
         pixels = np.empty(self._microscope.frame_shape, np.uint16)
         with _faults_of_devices():
@@ -109,16 +118,16 @@ class StrictEngine(MDAEngine):
     def _expose(self, pixels: NDArray[np.uint16]) -> FrameStamps:
         """Fill the frame (step, y, x); the lamp is open from first to last step."""
         stage_yx_um, focus_um = self._where()
-        start_ns = end_ns = 0
+        start_ns = end_ns = read_ns = 0
         self._light(True)
         try:
             for step, image in enumerate(pixels):
                 self._turn_modulator(step)
                 start_ns = start_ns or time.monotonic_ns()
                 end_ns = self._snap(step, image)
+                read_ns = time.monotonic_ns()
         finally:
             self._light(False)
-        read_ns = time.monotonic_ns()
         cycle = self._microscope.cycle()
         return FrameStamps(start_ns, end_ns, read_ns, stage_yx_um, focus_um, cycle)
 
@@ -213,7 +222,3 @@ def _faults_of_devices() -> Iterator[None]:
         raise MicroscopeFault(
             f"a device did not obey: {error}; check it, then run again"
         ) from error
-
-
-def _takes_image(event: MDAEvent) -> bool:
-    return event.action is None or isinstance(event.action, AcquireImage)

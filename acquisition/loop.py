@@ -73,7 +73,7 @@ class Acquisition:
         queue_bytes = int(experiment.log.queue_mb * 1e6)
         self._publisher = Publisher(queue_bytes=queue_bytes)
         self._requests = Inbox()
-        self._source = EventSource(clock, microscope.core)
+        self._source = EventSource(clock, microscope.core, microscope.limits)
 
     def run(self) -> None:
         """Say ready, wait for the word, acquire, and close everything in order."""
@@ -103,7 +103,7 @@ class Acquisition:
         self._clock.start()
         if self._microscope.stand is not None:
             self._microscope.stand.start()
-        self._source.add_timelapse(self._experiment.timelapse)
+        self._source.add_timelapse(self._microscope.planned(self._experiment.timelapse))
         engine = threading.Thread(target=self._drive, name="engine")
         engine.start()
         while engine.is_alive():
@@ -232,13 +232,13 @@ class Acquisition:
         stand = self._microscope.stand
         self._child.report(
             state,
+            time_s=self._clock.now_s(),
             message=message,
             skipped=self._skipped,
             streams=self._publisher.counts(),
             facts={
                 "frames_made": self._sequence,
                 "extra_frames": self._extra,
-                "time_s": self._clock.now_s(),
                 "dose_gy": self._microscope.dose_gy(),
                 "skipped_slots": self._source.skipped_slots,
                 "recorder_fill": self._publisher.fill(),

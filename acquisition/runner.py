@@ -108,6 +108,7 @@ class Child:
         self,
         state: str,
         *,
+        time_s: float = 0.0,
         message: str = "",
         skipped: int = 0,
         queued: int = 0,
@@ -124,14 +125,14 @@ class Child:
         cpu_s = times.user + times.system
         if self._running is None and state == "running":
             self._running = now, cpu_s
-        known = dict(facts or {})
+        known = {"pid": self._process.pid, **(facts or {})}
         if self._running is not None and now > self._running[0]:
             known["cpu_share"] = (cpu_s - self._running[1]) / (now - self._running[0])
         self._line.send(
             Health(
                 process=self.name,
                 state=state,
-                time_s=now,
+                time_s=time_s,
                 sent_ns=time.monotonic_ns(),
                 cpu_s=cpu_s,
                 queued=queued,

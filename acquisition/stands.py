@@ -101,6 +101,7 @@ def _open_simulated(experiment: schema.Experiment, clock: Clock) -> Stand:
         is_single_shot=modality != "slim",
         is_paced=clock.mode != "stepped",
     )
+    camera.faults.update(settings.faults)
     stage = SimulatedStage(simulated.move_to)
     devices = Devices(
         camera, stage, SimulatedFocus(simulated.set_focus), lamp, modulator

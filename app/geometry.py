@@ -69,8 +69,14 @@ def radii_by_label(cells: Cells, place: Place) -> NDArray[np.float64]:
 
 
 def contact_lines(cells: Cells, centre_px: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Give the centres of touching cells as pairs of points ``(2 pair, yx)``."""
-    return centre_px[cells.touching.reshape(-1)].astype(np.float32)
+    """Give a short stroke where two cells touch, as pairs of points ``(2 pair, yx)``.
+
+    It is the middle third of the line between the centres.
+    """
+    first, second = centre_px[cells.touching[:, 0]], centre_px[cells.touching[:, 1]]
+    third = (second - first) / 3
+    strokes = np.stack((first + third, second - third), axis=1)
+    return strokes.reshape(-1, 2).astype(np.float32)
 
 
 def forecast_arrows(analysed: Analysed, place: Place) -> NDArray[np.float32]:

@@ -267,10 +267,8 @@ class Session:
 
     def _alarm(self, name: str, message: str) -> None:
         logger.error(message)
-        now = time.monotonic()
-        health = Health(
-            name, "faulted", now, time.monotonic_ns(), 0.0, 0, 0, message, (), ()
-        )
+        now_ns = time.monotonic_ns()
+        health = Health(name, "faulted", 0.0, now_ns, 0.0, 0, 0, message, (), ())
         self._notice(health)
         for listener in ("recorder", "display"):
             self._relay(listener, health)

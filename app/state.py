@@ -52,6 +52,7 @@ Record = Analysed | Health | Skip | Reply | Event | Request
 RECENT_FRAMES = 200
 """Frames behind the latency percentiles and the latency strip."""
 EVENTS_KEPT = 200
+"""Of each kind, so that many contacts do not push the deaths out of the list."""
 
 THUMBNAIL_UM = 60.0
 SILENCE_S = 3.0
@@ -204,8 +205,9 @@ class ViewState:
             known.action if known else "",
             None if analysed is None else _thumbnail(analysed, event, self._dishes),
         )
-        while len(self._events) > EVENTS_KEPT:
-            del self._events[next(iter(self._events))]
+        same = [row.event_id for row in self._events.values() if row.kind == event.kind]
+        if len(same) > EVENTS_KEPT:
+            del self._events[same[0]]
 
     def _take_request(self, request: Request) -> None:
         if request.request_id in self._event_of_request:

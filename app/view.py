@@ -69,7 +69,7 @@ class Picture:
     tails_live_px: NDArray[np.float32]  # (point, yx), NaN between tracks
     tails_dead_px: NDArray[np.float32]  # (point, yx), NaN between tracks
     arrows_px: NDArray[np.float32]  # (2 arrow, yx) from here, to there
-    contacts_px: NDArray[np.float32]  # (2 pair, yx) centres of touching cells
+    contacts_px: NDArray[np.float32]  # (2 pair, yx) strokes between touching cells
     target: Target | None
 
     def place_of(self, point_yx_um: tuple[float, float]) -> tuple[float, float]:

@@ -128,12 +128,7 @@ class Window(QtWidgets.QMainWindow):
         chosen = picture.describe_target() if picture else ""
         self.footer.setText(self._under_mouse or chosen)
         self.strips.show_strips(view.strips, view.figures)
-        figures = view.figures
-        self.events.show_events(
-            view.events,
-            f"{figures.deaths} deaths   {figures.contacts} contacts   "
-            f"{figures.requests} requests",
-        )
+        self.events.show_events(view.events, view.figures)
         self._keep_pace(view.message)
 
     def _keep_pace(self, message: str) -> None:

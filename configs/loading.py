@@ -95,6 +95,7 @@ def describe_faults(error: ValidationError) -> list[str]:
 def dump_experiment(experiment: Experiment) -> str:
     """Give the experiment as TOML text, every setting written out."""
     content = json.loads(experiment.model_dump_json(exclude_none=True))
+    # TOML keys are text, which also covers the numbers of planned faults
     content["timelapse"] = _without_none(
         json.loads(experiment.timelapse.model_dump_json(exclude_defaults=True))
     )

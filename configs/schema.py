@@ -74,6 +74,8 @@ class Simulated(Section):
     """"bank" plays a few cycles rendered beforehand, to measure the loop without it."""
     truth: bool = True
     """Write the exact truth beside the run."""
+    faults: dict[int, Literal["missing", "wrong_size", "saturated", "constant"]] = {}
+    """Drill: number of the exposure (from 0) -> what goes wrong with it."""
 
 
 class Sequence(Section):

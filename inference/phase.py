@@ -45,7 +45,7 @@ class PhaseRetrieval:
         self._surface = _quadratic_terms(blocks)
         self._means = np.empty((4, *blocks), np.float32)
         self._sums = np.empty((2, *blocks), np.float32)
-        padded = (blocks[0] * BLOCK_PX, blocks[1] * BLOCK_PX)
+        padded = ((blocks[0] + 2) * BLOCK_PX, (blocks[1] + 2) * BLOCK_PX)
         self._direct = np.empty(padded, np.float32)
         self._tilt = np.empty(padded, np.float32)
 
@@ -63,27 +63,27 @@ class PhaseRetrieval:
         size = self._direct.shape[::-1]
         return coded_phase(
             pixels,
-            cv2.resize(direct, size, dst=self._direct),
-            cv2.resize(tilt, size, dst=self._tilt),
+            cv2.resize(_continued(direct), size, dst=self._direct),
+            cv2.resize(_continued(tilt), size, dst=self._tilt),
             (self._sign * gain, gain),
         )
 
     def _direct_light(
         self, pixels: NDArray[np.uint16], flat: NDArray[np.bool_]
     ) -> Floats:
-        """Give A (by, bx) in counts, at least 1."""
+        """Give A (by, bx) in counts."""
         total, in_phase, quadrature = self._means[:3].astype(np.float64)
         product = in_phase**2 + quadrature**2
         larger = (total + np.sqrt(np.maximum(total**2 - 4 * product, 0))) / 2
-        direct = _background(larger, flat, self._surface)
+        direct = np.maximum(_background(larger, flat, self._surface), np.float32(1))
         for _ in range(ROOT_ROUNDS):
             direct_light(pixels, self._offset, direct, self._sums)
             weighted, weights = (
                 cv2.GaussianBlur(part, (0, 0), DIRECT_SMOOTHING_BLOCKS)
                 for part in self._sums
             )
-            direct = weighted / np.maximum(weights, np.float32(1e-6))
-        return np.maximum(direct, np.float32(1))
+            direct = direct * (weighted + 1e-6) / (weights + 1e-6)
+        return direct
 
 
 def retrieve_phase(pixels: NDArray[np.uint16], stand: Stand) -> NDArray[np.uint16]:
@@ -148,3 +148,8 @@ def _background(
     )
     # NOTE: the added weight lets the correction fade out where no background is near.
     return fitted.reshape(values.shape).astype(np.float32) + smooth / (weight + 0.03)
+
+
+def _continued(grid: Floats) -> Floats:
+    """Give the grid with one block more on every side, continued in a straight line."""
+    return np.pad(grid, 1, mode="reflect", reflect_type="odd")

@@ -20,12 +20,16 @@ BLOCK_PX = 16
 """Edge of the blocks of the coarse grid."""
 ROW_STEP = 4
 """The coarse grid looks at every fourth row: 64 pixels a block are quiet enough."""
+LOWEST_PHASE_RAD = -1.5
+"""Nothing is thinner than this (the halo reaches -0.4): a lower phase has wrapped."""
 
 _QUARTER = np.float32(0.25)
 _HALF = np.float32(0.5)
 _FOUR = np.float32(4.0)
 _ZERO = np.float32(0.0)
 _TINY = np.float32(1e-20)
+_TURN = np.float32(2 * np.pi)
+_LOWEST = np.float32(LOWEST_PHASE_RAD)
 _HALF_PI = np.float32(np.pi / 2)
 _PI = np.float32(np.pi)
 _COUNTS_PER_RAD = np.float32(1.0 / PHASE_RAD_PER_COUNT)
@@ -81,7 +85,8 @@ def direct_light(steps: Counts, offset: float, guess: Floats, sums: Floats) -> N
     A and B = L |U1|^2 have the sum S and the product X^2 + Y^2, so they are the roots
     of x^2 - S x + X^2 + Y^2. Every pixel gives the root nearer to the guess, weighted
     by the squared distance of the two roots (where they meet, noise decides).
-    ``sums`` (2, by, bx) receives weighted roots and weights, as means over the block.
+    ``sums`` (2, by, bx) receives weighted roots over the guess, and weights, both as
+    means over the block.
     """
     height, width = steps.shape[1:]
     for by in range(guess.shape[0]):
@@ -110,7 +115,7 @@ def direct_light(steps: Counts, offset: float, guess: Floats, sums: Floats) -> N
                     weighted += root * weight
                     weights += weight
             share = np.float32(1.0) / np.float32(rows * (x_end - x0))
-            sums[0, by, bx] = weighted * share
+            sums[0, by, bx] = weighted * share / middle
             sums[1, by, bx] = weights * share
 
 
@@ -120,9 +125,10 @@ def coded_phase(
 ) -> Counts:
     """Give the coded phase (y, x): arctan2(t Y, A + t X) less the background phase.
 
-    ``direct`` is A in counts, ``tilt`` the background phase in rad, both (y, x)
-    or larger; ``gain_yx`` is (sign t / 4, t / 4). Steps per pixel: the two differences,
-    arctan2 by octant reduction and a polynomial, background, coding, limits.
+    ``direct`` is A in counts, ``tilt`` the background phase in rad, both (y, x) with
+    BLOCK_PX more on every side; ``gain_yx`` is (sign t / 4, t / 4). Steps per pixel: the two differences,
+    arctan2 by octant reduction and a polynomial, background, one turn more
+    where the phase has wrapped, coding, limits.
     """
     height, width = steps.shape[1:]
     coded = np.empty((height, width), np.uint16)
@@ -130,7 +136,7 @@ def coded_phase(
     gain_x = np.float32(gain_yx[1])
     for y in range(height):
         for x in range(width):
-            real = direct[y, x] + gain_x * (
+            real = direct[y + BLOCK_PX, x + BLOCK_PX] + gain_x * (
                 np.float32(steps[0, y, x]) - np.float32(steps[2, y, x])
             )
             imag = gain_y * (np.float32(steps[1, y, x]) - np.float32(steps[3, y, x]))
@@ -144,7 +150,9 @@ def coded_phase(
             angle = _HALF_PI - angle if im > re else angle
             angle = _PI - angle if real < _ZERO else angle
             angle = -angle if imag < _ZERO else angle
-            count = (angle - tilt[y, x]) * _COUNTS_PER_RAD + _ROUNDED_ZERO
+            angle -= tilt[y + BLOCK_PX, x + BLOCK_PX]
+            angle = angle + _TURN if angle < _LOWEST else angle
+            count = angle * _COUNTS_PER_RAD + _ROUNDED_ZERO
             count = count if count > _ZERO else _ZERO
             count = count if count < _LARGEST else _LARGEST
             coded[y, x] = np.uint16(np.int32(count))

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,7 +101,19 @@ class Manifest:
             json.dump(data, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
-        new.replace(directory / schema.MANIFEST)
+        _replace(new, directory / schema.MANIFEST)
+
+
+def _replace(new: Path, old: Path) -> None:
+    """Replace a file; on Windows wait until nobody is just reading the old one."""
+    for _ in range(20):
+        try:
+            new.replace(old)
+        except PermissionError:
+            time.sleep(0.025)
+        else:
+            return
+    new.replace(old)
 
 
 _MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)

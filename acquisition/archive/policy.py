@@ -49,11 +49,11 @@ class FramePolicy:
         if self.kind != "events":
             return []
         self._until_s[position] = time_s + self._window_s
-        wanted = [one for one in self._recent if one.info.position == position]
+        here = [one for one in self._recent if one.info.position == position]
         others = [one for one in self._recent if one.info.position != position]
         self._recent = deque(others)
         self._recent_bytes = sum(one.pixels.nbytes for one in others)
-        return wanted
+        return [one for one in here if one.info.time_s >= time_s - self._window_s]
 
     def _remember(self, frame: Frame) -> None:
         self._recent.append(frame)

@@ -116,6 +116,8 @@ class SegmentWriter:
         NOTE: closing while writes still fail makes HDF5 2.0 crash the process when the
         objects are released, so the room is probed first; OSError leaves all as it was.
         """
+        if not self._file:
+            return  # closed before the error
         self._probe()
         self._file.flush()
         self._file.close()

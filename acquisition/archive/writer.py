@@ -147,8 +147,8 @@ class RunWriter:
 
     def commit(self) -> None:
         """Commit when due; call it about every half second while nothing comes."""
-        with self._recording() as going:
-            if going:
+        if not self._failed:
+            with self._recording():
                 self._commit_if_due()
 
     def free_gb(self) -> float:

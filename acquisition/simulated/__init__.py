@@ -1,1 +1,1 @@
-"""The embedded simulated microscope: a living specimen, its optics, camera and truth."""
+"""The embedded simulated microscope: living specimen, optics, camera and truth."""

@@ -48,15 +48,16 @@ LOOK = np.dtype(
         ("nucleus_um", "f4", 2),  # along and across
         ("nucleus_radius_um", "f4"),
         ("nucleus_aspect", "f4"),
-        ("nucleus_angle", "f4"),
+        ("nucleus_turn", "f4", 2),  # cosine and sine of its angle
         ("nucleus_contrast", "f4"),
         ("nucleoli", "i4"),
         ("nucleolus_at", "f4", (NUCLEOLI, 2)),
         ("texture_at", "f4", 2),
         ("granules", "f4"),
         ("bodies", "i4"),
-        ("body_angle", "f4", BODIES),
-        ("body_size", "f4", BODIES),
+        ("body_um", "f4", (BODIES, 2)),  # y x from the centre
+        ("body_radius_um", "f4", BODIES),
+        ("body_height", "f4", BODIES),
         ("fragmentation", "f4"),  # 0 one body, 1 only apoptotic bodies
     ]
 )
@@ -160,7 +161,8 @@ def _inside(
     looks["nucleus_um"] = cells["nucleus_shift"] * radius[:, None]
     looks["hump"] = 0.30 * cells["hump"] * (1 - 0.3 * looks["flatness"])
     looks["nucleus_aspect"] = cells["nucleus_aspect"]
-    looks["nucleus_angle"] = cells["nucleus_angle"]
+    looks["nucleus_turn"][:, 0] = np.cos(cells["nucleus_angle"])
+    looks["nucleus_turn"][:, 1] = np.sin(cells["nucleus_angle"])
     looks["nucleus_contrast"] = cells["nucleus_contrast"] * (
         1 - opened * (0.16 + 0.32 * cells["collapse"])
     )
@@ -186,9 +188,16 @@ def _bodies(
     throb = 0.75 + 0.25 * np.sin(0.7 * age[:, None] + np.arange(BODIES))
     size = np.where(early[:, None], size * throb, size)
     # Collapsed bodies are wider and lower.
-    size = size * (1 + 0.35 * looks["flatness"][:, None])
-    looks["body_size"] = np.minimum(size, 0.4)
-    looks["body_angle"] = cells["body_angle"]
+    size = np.minimum(size * (1 + 0.35 * looks["flatness"][:, None]), 0.4)
     # 150 minutes from the first fragments to nothing but bodies, then for good.
     progress = np.clip(age / 150, 0, 1)
-    looks["fragmentation"] = np.select([late, after], [progress, np.ones_like(age)])
+    apart = np.select([late, after], [progress, np.ones_like(age)])
+    looks["fragmentation"] = apart
+    apart = apart[:, None]
+    distance = 0.66 * (1 - apart) + (0.15 + 1.9 * np.roll(size, -3, axis=1)) * apart
+    distance = distance * looks["radius_um"][:, None]
+    looks["body_um"][:, :, 0] = distance * np.sin(cells["body_angle"])
+    looks["body_um"][:, :, 1] = distance * np.cos(cells["body_angle"])
+    looks["body_radius_um"] = size * looks["radius_um"][:, None]
+    weak = np.where(swelling, 0.45, 1.0)[:, None]
+    looks["body_height"] = (0.5 + 0.5 * apart) * weak * (0.35 + 2.2 * size)

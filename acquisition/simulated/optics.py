@@ -333,7 +333,7 @@ def interfere(
     imag = np.empty(width, np.float32)
     for y in range(height):
         gy = (y + 0.5) / block - 0.5
-        y0 = int(math.floor(gy))
+        y0 = math.floor(gy)
         wy = np.float32(gy - y0)
         ya = min(max(y0, 0), rows - 1)
         yb = min(max(y0 + 1, 0), rows - 1)
@@ -343,7 +343,7 @@ def interfere(
                 line[part, c] = low + wy * (direct[part, yb, c] - low)
         for x in range(width):
             gx = (x + 0.5) / block - 0.5
-            x0 = int(math.floor(gx))
+            x0 = math.floor(gx)
             wx = np.float32(gx - x0)
             xa = min(max(x0, 0), columns - 1)
             xb = min(max(x0 + 1, 0), columns - 1)

@@ -31,6 +31,8 @@ SHARE_AT_MOST = 0.15
 SHIFT_PX = 0.25
 UNDER = 0.3
 """Share of a covered cell's phase that shows through its cover."""
+SpriteStore = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.uint8]]
+"""Half edges (slot), phase (slot, y, x) and rank (slot, y, x) of all sprites."""
 FAST_MIN = 12.0
 """A cell changes fast for this long after a change of state."""
 
@@ -99,9 +101,7 @@ class Renderer:
             corner,
             ids.astype(np.uint16),
             slots,
-            self._halves,
-            self._sprites,
-            self._ranks,
+            (self._halves, self._sprites, self._ranks),
             (phase, labels, rank),
         )
 
@@ -166,11 +166,10 @@ class Renderer:
         draw_cells_into(
             looks[which],
             slots[which],
-            (self.world.phase_rad_um2_per_pg, self._pixel_um),
             self._shifts,
-            self._halves,
+            (self.world.phase_rad_um2_per_pg, self._pixel_um),
             self._tiles,
-            (self._sprites, self._ranks),
+            (self._halves, self._sprites, self._ranks),
         )
 
 
@@ -178,34 +177,30 @@ class Renderer:
 def draw_cells_into(
     looks: Any,
     slots: NDArray[np.int64],
-    scales: tuple[float, float],
     shifts: NDArray[np.float64],
-    halves: NDArray[np.int32],
+    scales: tuple[float, float],
     tiles: NDArray[np.float32],
-    sprites: tuple[NDArray[np.float32], NDArray[np.uint8]],
+    store: SpriteStore,
 ) -> None:
     """Draw several cells into their sprites, each in the smallest box that holds it."""
+    halves, sprites, ranks = store
     outline = np.empty(OUTLINE_SAMPLES, np.float32)
-    largest_half = (sprites[0].shape[1] - 1) // 2
+    largest_half = (sprites.shape[1] - 1) // 2
     for n in range(len(slots)):
         look = looks[n]
         slot = slots[n]
         largest, along, across = trace_outline(look, outline)
-        off = math.sqrt(along * along + across * across)
-        reach = (reach_um(look, largest) + off) / scales[1]
-        half = min(largest_half, int(reach) + 2)
+        reach = max(largest, reach_um(look)) + math.hypot(along, across)
+        half = min(largest_half, int(reach / scales[1]) + 2)
         halves[slot] = half
         edge = 2 * half + 1
         draw_cell(
             look,
-            scales[0],
-            scales[1],
-            (shifts[slot, 0], shifts[slot, 1], along, across),
-            half,
+            scales,
+            (shifts[slot, 0], shifts[slot, 1], along, across, largest),
             tiles,
             outline,
-            sprites[0][slot, :edge, :edge],
-            sprites[1][slot, :edge, :edge],
+            (sprites[slot, :edge, :edge], ranks[slot, :edge, :edge]),
         )
 
 
@@ -214,9 +209,7 @@ def compose(
     corner: NDArray[np.int64],
     label: NDArray[np.uint16],
     slots: NDArray[np.int64],
-    halves: NDArray[np.int32],
-    sprites: NDArray[np.float32],
-    ranks: NDArray[np.uint8],
+    store: SpriteStore,
     maps: tuple[NDArray[np.float32], NDArray[np.uint16], NDArray[np.uint8]],
 ) -> None:
     """Put the sprites into the phase, label and rank maps.
@@ -225,6 +218,7 @@ def compose(
     rank (nearer to its own middle) owns the pixel; the other shows through a little,
     for adherent cells abut rather than stack.
     """
+    halves, sprites, ranks = store
     phase, labels, rank = maps
     height, width = phase.shape
     for n in range(len(slots)):

@@ -7,12 +7,19 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from acquisition.simulated.population import BODIES, LOBES, RUFFLES, TEXTURE_SAMPLES
+from acquisition.simulated.population import (
+    LOBES,
+    RUFFLES,
+    TEXTURE_SAMPLES,
+    LifeState,
+)
 
 OUTLINE_SAMPLES = 128
 TEXTURE_UM = 0.30
 """Edge of a texture sample."""
 TILE_STREAM = 7
+
+MITOSIS = int(LifeState.MITOSIS)
 
 _MASK = TEXTURE_SAMPLES - 1
 
@@ -75,134 +82,166 @@ def trace_outline(look: Any, radius: NDArray[np.float32]) -> tuple[float, float,
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def reach_um(look: Any, largest: float) -> float:
-    """Give the distance from the centre beyond which nothing of the cell is drawn."""
-    reach = largest
+def reach_um(look: Any) -> float:
+    """Give the distance from the centre beyond which no bleb or body is drawn."""
+    reach = 0.0
     for k in range(look.bodies):
-        distance = body_distance(look, k)
-        reach = max(reach, look.radius_um * (distance + look.body_size[k]))
+        y, x = look.body_um[k, 0], look.body_um[k, 1]
+        reach = max(reach, math.sqrt(y * y + x * x) + look.body_radius_um[k])
     return reach
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def body_distance(look: Any, k: int) -> float:
-    """Give the distance of a bleb or body from the centre, in cell radii."""
-    other = look.body_size[(k + 3) % BODIES]
-    packed = 0.15 + 1.9 * other
-    return 0.66 * (1 - look.fragmentation) + packed * look.fragmentation
+def _height(look: Any, x: float, y: float, q2: float) -> float:
+    """Give the relative height at a normalised radius squared, without details."""
+    gx = x - 0.8 * look.nucleus_um[0]
+    gy = y - 0.8 * look.nucleus_um[1]
+    wide = 1.7 * look.nucleus_radius_um
+    hump = look.hump * math.exp(-(gx * gx + gy * gy) / (2 * wide * wide))
+    spread = (hump + 0.26) * (1 - q2) + 0.12
+    # A collapsed cell is level: it falls off late.
+    level = 0.40 * (1 - q2 * q2)
+    spread += 0.2 * look.flatness * (level - spread)
+    ball = 1.18 * math.sqrt(1 - q2)
+    return spread * (1 - look.roundness) + ball * look.roundness
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def draw_cell(
+def _grain(look: Any, x: float, y: float, tiles: NDArray[np.float32]) -> float:
+    """Give the relative contrast of the granules, bound to the frame of the cell."""
+    column = int(x / TEXTURE_UM + look.texture_at[1]) & _MASK
+    row = int(y / TEXTURE_UM + look.texture_at[0]) & _MASK
+    fine = max(np.float32(0.0), tiles[1, row, column])
+    return look.granules * (0.6 * tiles[0, row, column] + 0.9 * fine)
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _nucleus(look: Any, x: float, y: float) -> tuple[float, float]:
+    """Give how far a point is inside the nucleus (0 to 1), and its extra height."""
+    dx = x - look.nucleus_um[0]
+    dy = y - look.nucleus_um[1]
+    radius = max(look.nucleus_radius_um, np.float32(0.5))
+    u = (look.nucleus_turn[0] * dx + look.nucleus_turn[1] * dy) / look.nucleus_aspect
+    v = (look.nucleus_turn[0] * dy - look.nucleus_turn[1] * dx) * look.nucleus_aspect
+    r = math.sqrt(u * u + v * v) / radius
+    if r >= 1.4:
+        return 0.0, 0.0
+    inside = 1 / (1 + math.exp((r - 1) * radius / 0.30))
+    height = 0.24 + 0.12 * math.sqrt(max(0.0, 1 - r * r))
+    for k in range(look.nucleoli):
+        nu = u - look.nucleolus_at[k, 0] * radius
+        nv = v - look.nucleolus_at[k, 1] * radius
+        size = 0.70 + 0.12 * k
+        spot = math.exp(-(nu * nu + nv * nv) / (2 * size * size))
+        height += 0.26 * (0.6 + 0.13 * k) * spot
+    fading = (1 - 0.3 * look.roundness) * (1 - 0.8 * look.fragmentation)
+    return inside, inside * height * look.nucleus_contrast * fading
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _chromosomes(look: Any, x: float, y: float) -> float:
+    """Give the height of the chromosome plate, which parts in anaphase."""
+    apart = min(4.5, max(0.0, (look.age_min - 25) * 0.6))
+    height = 0.0
+    for side in (-1.0, 1.0):
+        dx = x - side * apart
+        height += math.exp(-dx * dx / 2.42 - y * y / 20.5)
+    return 0.17 * look.roundness * height
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _bodies(look: Any, x: float, y: float) -> tuple[float, float]:
+    """Give the height of blebs and bodies at a point, and its normalised radius."""
+    height = 0.0
+    nearest = 2.0
+    for k in range(look.bodies):
+        dx = x - look.body_um[k, 1]
+        dy = y - look.body_um[k, 0]
+        size = look.body_radius_um[k]
+        d2 = (dx * dx + dy * dy) / (size * size)
+        if d2 < 1:
+            nearest = min(nearest, 0.3 + 0.6 * math.sqrt(d2))
+            ball = math.sqrt(1 - d2)
+            lens = 0.62 * (1 - d2)
+            height += look.body_height[k] * (ball + look.flatness * (lens - ball))
+    return height, nearest
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def draw_cell(  # noqa: PLR0915 (one pass over the pixels, steps in the docstring)
     look: Any,
-    scale: float,
-    pixel_um: float,
-    shift: tuple[float, float, float, float],
-    half: int,
+    scales: tuple[float, float],
+    place: tuple[float, float, float, float, float],
     tiles: NDArray[np.float32],
     outline: NDArray[np.float32],
-    sprite: NDArray[np.float32],
-    rank: NDArray[np.uint8],
+    target: tuple[NDArray[np.float32], NDArray[np.uint8]],
 ) -> None:
-    """Draw one cell into a sprite of (2 half + 1) pixels and mark its mask.
+    """Draw one cell into a sprite and mark its mask.
 
-    ``rank`` is 0 outside, else 1 + 200 x the normalised radius: the owner of a pixel
-    is the cell with the lower rank. ``scale`` is the phase of 1 pg / um^2, ``shift``
-    the centre within its pixel (y, x, px) and the centroid of the outline (um).
+    Parameters
+    ----------
+    look
+        A row of `LOOK`.
+    scales
+        Phase of 1 pg / um^2 in rad; pixel in um.
+    place
+        Centre within its pixel (y, x in px); centroid of the outline (along, across)
+        and its largest radius (um).
+    tiles, outline
+        Granules (2, y, x); radii of the outline in um.
+    target
+        Phase (rad), and rank: 0 outside, else 1 + 200 x the normalised radius; the
+        cell with the lowest rank owns a pixel.
 
-    Steps for each pixel: normalised radius from the outline; height as a mixture of a
-    spread-out cell and a sphere; granules and nucleus with nucleoli; chromosome plates
-    in mitosis; soft edge; blebs or apoptotic bodies. Last the phase is normalised so
-    that its sum is the dry mass.
+    Notes
+    -----
+    Steps for each pixel: normalised radius from the outline; height of the cell,
+    granules, nucleus or chromosomes; soft edge; blebs or bodies. Last the phase is
+    normalised so that its sum is the dry mass.
     """
-    edge = 2 * half + 1
+    sprite, rank = target
+    edge = len(sprite)
+    half = (edge - 1) // 2
+    scale, pixel_um = scales
     ca = math.cos(look.angle)
     sa = math.sin(look.angle)
-    cn = math.cos(look.nucleus_angle)
-    sn = math.sin(look.nucleus_angle)
-    r0 = look.radius_um
-    rnd = look.roundness
-    flat = look.flatness
     frag = look.fragmentation
-    nr = look.nucleus_radius_um
     shrink = 1 - 0.35 * frag
-    body_height = (1 - 0.6 * frag) * (1 - 0.35 * flat * frag)
-    plate_apart = 0.0 if look.age_min < 25 else min(4.5, (look.age_min - 25) * 0.6)
+    body_height = (1 - 0.6 * frag) * (1 - 0.35 * look.flatness * frag)
+    per_radian = OUTLINE_SAMPLES / (2 * math.pi)
     total = 0.0
     for iy in range(edge):
         for ix in range(edge):
-            ey = (iy - half - shift[0]) * pixel_um
-            ex = (ix - half - shift[1]) * pixel_um
-            x = ca * ex + sa * ey + shift[2]
-            y = -sa * ex + ca * ey + shift[3]
+            ey = (iy - half - place[0]) * pixel_um
+            ex = (ix - half - place[1]) * pixel_um
+            x = ca * ex + sa * ey + place[2]
+            y = -sa * ex + ca * ey + place[3]
             r = math.sqrt(x * x + y * y)
-            turn = math.atan2(y, x) * (OUTLINE_SAMPLES / (2 * math.pi))
-            turn += OUTLINE_SAMPLES * (turn < 0)
-            k0 = int(turn)
-            w = turn - k0
-            k0 &= OUTLINE_SAMPLES - 1
-            k1 = (k0 + 1) & (OUTLINE_SAMPLES - 1)
-            limit = (outline[k0] * (1 - w) + outline[k1] * w) * shrink
-            value = 0.0
-            nearest = 2.0
-            if r < limit:
+            value, nearest = _bodies(look, x, y)
+            if r < place[4] * shrink:
+                turn = math.atan2(y, x) * per_radian
+                turn += OUTLINE_SAMPLES * (turn < 0)
+                k0 = int(turn)
+                w = turn - k0
+                k0 &= OUTLINE_SAMPLES - 1
+                k1 = (k0 + 1) & (OUTLINE_SAMPLES - 1)
+                limit = (outline[k0] * (1 - w) + outline[k1] * w) * shrink
                 q = r / limit
-                q2 = q * q
-                gx = x - 0.8 * look.nucleus_um[0]
-                gy = y - 0.8 * look.nucleus_um[1]
-                gauss = math.exp(-(gx * gx + gy * gy) / (2 * (1.7 * nr) ** 2))
-                spread = look.hump * gauss * (1 - q2) + 0.26 * (1 - q2) + 0.12
-                # A collapsed cell is level: its rim falls off less steeply.
-                spread = spread * (1 - 0.2 * flat) + 0.2 * flat * 0.40 * (1 - q2 * q2)
-                height = spread * (1 - rnd) + 1.18 * math.sqrt(1 - q2) * rnd
-                tx = int(x / TEXTURE_UM + look.texture_at[1]) & _MASK
-                ty = int(y / TEXTURE_UM + look.texture_at[0]) & _MASK
-                grain = 0.6 * tiles[0, ty, tx] + 0.9 * max(0.0, tiles[1, ty, tx])
-                grain *= look.granules
-                inside = 0.0
-                bump = 0.0
-                xn = x - look.nucleus_um[0]
-                yn = y - look.nucleus_um[1]
-                un = (cn * xn + sn * yn) / look.nucleus_aspect
-                vn = (-sn * xn + cn * yn) * look.nucleus_aspect
-                rn = math.sqrt(un * un + vn * vn) / max(nr, 0.5)
-                if rn < 1.4 and look.state != 1:
-                    inside = 1 / (1 + math.exp((rn - 1) * nr / 0.30))
-                    dome = 0.24 + 0.12 * math.sqrt(max(0.0, 1 - rn * rn))
-                    for k in range(look.nucleoli):
-                        dx = un - look.nucleolus_at[k, 0] * nr
-                        dy = vn - look.nucleolus_at[k, 1] * nr
-                        size = 0.70 + 0.12 * k
-                        spot = math.exp(-(dx * dx + dy * dy) / (2 * size * size))
-                        dome += 0.26 * (0.6 + 0.13 * k) * spot
-                    weight = look.nucleus_contrast * (1 - 0.3 * rnd) * (1 - 0.8 * frag)
-                    bump = inside * dome * weight
-                if look.state == 1:
-                    for side in (-1.0, 1.0):
-                        dx = x - side * plate_apart
-                        plate = math.exp(-dx * dx / 2.42 - y * y / 20.5)
-                        bump += 0.17 * rnd * plate
-                value = height * (1 + grain * (1 - 0.8 * inside) * (1 - 0.4 * rnd))
-                soft = min(1.0, (limit - r) / look.edge_um)
-                value = max(0.0, value + bump) * soft * body_height
-                nearest = q
-            for k in range(look.bodies):
-                size = look.body_size[k] * r0
-                distance = body_distance(look, k) * r0
-                dx = x - distance * math.cos(look.body_angle[k])
-                dy = y - distance * math.sin(look.body_angle[k])
-                d2 = (dx * dx + dy * dy) / (size * size)
-                if d2 < 1:
-                    nearest = min(nearest, 0.3 + 0.6 * math.sqrt(d2))
-                    ball = math.sqrt(1 - d2)
-                    lens = 0.62 * (1 - d2)
-                    tall = (0.5 + 0.5 * frag) * (0.45 if look.state == 6 else 1.0)
-                    # A ball's height grows with its size.
-                    tall *= 0.35 + 2.2 * look.body_size[k]
-                    value += tall * (ball * (1 - flat) + lens * flat)
+                if q < 1:
+                    nearest = min(nearest, q)
+                    height = _height(look, x, y, q * q)
+                    grain = _grain(look, x, y, tiles) * (1 - 0.4 * look.roundness)
+                    if look.state == MITOSIS:
+                        bump = _chromosomes(look, x, y)
+                    else:
+                        inside, bump = _nucleus(look, x, y)
+                        grain *= 1 - 0.8 * inside
+                    height = max(0.0, height * (1 + grain) + bump)
+                    soft = min(1.0, (limit - r) / look.edge_um)
+                    value += height * soft * body_height
             sprite[iy, ix] = value
             total += value
-            rank[iy, ix] = 1 + int(200 * min(nearest, 1.0)) if nearest <= 1.0 else 0
+            rank[iy, ix] = 1 + int(200 * nearest) if nearest <= 1 else 0
     if total > 0:
         gain = look.mass_pg * scale / (total * pixel_um * pixel_um)
         for iy in range(edge):

@@ -141,7 +141,7 @@ class SimulatedStand:
         self._wake.set()
 
     def set_focus(self, focus_um: float) -> None:
-        """Move the focus; 0 is where the specimen lies at the start, but for defocus."""
+        """Move the focus (um); the specimen lies at the defocus of the world."""
         self._view = (self._view[0], focus_um)
         self._wake.set()
 

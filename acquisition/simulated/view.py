@@ -114,7 +114,7 @@ def collect_neighbours(labels: NDArray[np.uint16], keys: NDArray[np.int64]) -> i
                         continue
                     other = np.int64(labels[y + dy, x + dx])
                     if other != 0 and other != mine:
-                        key = (min(mine, other) << 16) | max(mine, other)
+                        key = int((min(mine, other) << 16) | max(mine, other))
                         if key != before:
                             if count < len(keys):
                                 keys[count] = key

@@ -27,9 +27,9 @@ def _ordered(value: Any) -> Any:
     """Refuse a range whose ends are the wrong way round."""
     if isinstance(value, list | tuple) and len(value) == 2:
         first, last = value
-        if isinstance(first, int | float) and isinstance(last, int | float):
-            if first > last:
-                raise ValueError("the first of the two must not exceed the second")
+        numbers = isinstance(first, int | float) and isinstance(last, int | float)
+        if numbers and first > last:
+            raise ValueError("the first of the two must not exceed the second")
     return value
 
 
@@ -336,8 +336,9 @@ def _merged(below: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in over.items():
         old = merged.get(key)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        merged[key] = _merged(old, value) if both else value
+        if isinstance(old, dict) and isinstance(value, dict):
+            value = _merged(old, value)
+        merged[key] = value
     return merged
 
 

@@ -3,10 +3,19 @@
 from collections.abc import Callable
 from typing import Any
 
-from app.panels.style import DIM, LATENCY, LINE, TEXT, mark_colour, small_font
+from acquisition.records import EventKind
+from app.panels.style import (
+    DIM,
+    LATENCY,
+    LINE,
+    TEXT,
+    mark_colour,
+    small_font,
+    text_label,
+)
 from app.panels.toolkit import QtCore, QtGui, QtWidgets
 from app.render import THUMBNAIL_PX
-from app.view import EventRow, Mark, clock_text
+from app.view import EventRow, Figures, Mark, clock_text
 
 ROW_PX = THUMBNAIL_PX + 10
 _ROLE = QtCore.Qt.ItemDataRole.UserRole
@@ -47,8 +56,16 @@ class EventModel(QtCore.QAbstractListModel):
         """Take a new list; rows that stay keep their place on the screen."""
         if rows == self._rows:
             return
-        known = {row.event_id for row in self._rows}
-        fresh = sum(row.event_id not in known for row in rows)
+        old = [row.event_id for row in self._rows]
+        new = [row.event_id for row in rows]
+        known = set(old)
+        fresh = next((i for i, one in enumerate(new) if one in known), len(new))
+        stay = len(new) - fresh
+        if not stay or new[fresh:] != old[:stay]:
+            self.beginResetModel()
+            self._rows = rows
+            self.endResetModel()
+            return
         if fresh:
             self.beginInsertRows(QtCore.QModelIndex(), 0, fresh - 1)
             self._rows = rows[:fresh] + self._rows
@@ -112,7 +129,7 @@ def _image(rgba: Any) -> QtGui.QImage:
 
 
 class EventPanel(QtWidgets.QFrame):
-    """Caption, counts and list."""
+    """The list, with a switch for each kind of event above it."""
 
     def __init__(self, chosen: Callable[[EventRow], None]) -> None:
         super().__init__()
@@ -127,21 +144,41 @@ class EventPanel(QtWidgets.QFrame):
         )
         self.list.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
         self.list.clicked.connect(lambda index: chosen(self.model.row(index.row())))
-        self.summary = QtWidgets.QLabel()
-        self.summary.setObjectName("hint")
+        self.kinds: dict[EventKind, QtWidgets.QPushButton] = {
+            "death": _switch(mark_colour(Mark.DEAD).name()),
+            "contact": _switch(LATENCY),
+        }
+        self.requests = text_label("hint")
         head = QtWidgets.QHBoxLayout()
         head.setContentsMargins(14, 0, 14, 0)
+        head.setSpacing(8)
         head.addWidget(QtWidgets.QLabel("Events"))
         head.addStretch(1)
-        head.addWidget(self.summary)
+        for button in self.kinds.values():
+            head.addWidget(button)
+        head.addSpacing(8)
+        head.addWidget(self.requests)
         column = QtWidgets.QVBoxLayout(self)
         column.setContentsMargins(0, 10, 4, 8)
         column.setSpacing(6)
         column.addLayout(head)
         column.addWidget(self.list, 1)
 
-    def show_events(self, rows: tuple[EventRow, ...], summary: str) -> None:
-        """Show the list and a line above it."""
-        self.model.set_rows(rows)
-        if summary != self.summary.text():
-            self.summary.setText(summary)
+    def show_events(self, rows: tuple[EventRow, ...], figures: Figures) -> None:
+        """Show the events whose switch is on, and how many there were of each kind."""
+        wanted = {kind for kind, button in self.kinds.items() if button.isChecked()}
+        self.model.set_rows(tuple(row for row in rows if row.kind in wanted))
+        self.kinds["death"].setText(f"{figures.deaths} deaths")
+        self.kinds["contact"].setText(f"{figures.contacts} contacts")
+        self.requests.setText(f"{figures.requests} requests")
+
+
+def _switch(colour: str) -> QtWidgets.QPushButton:
+    """Give a small button that is on at first, in the colour of its kind."""
+    button = QtWidgets.QPushButton()
+    button.setObjectName("switch")
+    button.setCheckable(True)
+    button.setChecked(True)
+    button.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
+    button.setStyleSheet(f"QPushButton#switch:checked {{ color: {colour}; }}")
+    return button

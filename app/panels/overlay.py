@@ -7,7 +7,7 @@ from app.panels.toolkit import QtCore, QtGui
 from app.view import MARK_WORDS, Mark
 
 MARGIN = 14
-_SHADE = QtGui.QColor(15, 18, 22, 190)
+_SHADE = QtGui.QColor(15, 18, 22, 225)
 
 
 def nice_length_um(limit_um: float) -> float:

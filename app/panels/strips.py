@@ -165,8 +165,9 @@ class StripPanel(QtWidgets.QFrame):
         self._edges[1].setData(time, high)
         if time.size:
             self.viability.write(
-                f"{percent[-1]:.1f} % live  <span style='color:{DIM}'>"
-                f"({low[-1]:.0f}–{high[-1]:.0f})</span>"
+                f"<span style='color:{mark_colour(Mark.LIVE).name()}'>"
+                f"{percent[-1]:.1f} % live</span>"
+                f"&nbsp; 95 % interval {low[-1]:.0f}–{high[-1]:.0f}"
             )
             first, last = float(time[0]), float(time[-1])
             self.viability.plot.setXRange(first, max(last, first + 0.5), padding=0.01)
@@ -198,7 +199,9 @@ class StripPanel(QtWidgets.QFrame):
         if strips.frame.size:
             first, last = int(strips.frame[0]), int(strips.frame[-1])
             self.latency.plot.setXRange(first, max(last, first + 10), padding=0.01)
+            now_ms = strips.latency_ms[-1]
+            colour = ALARM if now_ms > figures.budget_ms else LATENCY
             self.latency.write(
-                f"{strips.latency_ms[-1]:.0f} ms  <span style='color:{DIM}'>"
-                f"of {figures.budget_ms:g} ms</span>"
+                f"<span style='color:{colour}'>{now_ms:.0f} ms</span>"
+                f"&nbsp; budget {figures.budget_ms:g} ms"
             )

@@ -170,3 +170,11 @@ def test_the_demonstration_takes_three_frames(demo: Microscope) -> None:
     assert end == "completed"
     assert len(taken.pixels) + source.skipped_slots == 3
     assert all(pixels.shape == demo.frame_shape for pixels in taken.pixels)
+
+
+def test_an_autofocus_that_is_missing_is_a_fault(played: Microscope) -> None:
+    """A planned autofocus that cannot happen ends the run instead of being left out."""
+    action = useq.HardwareAutofocus(autofocus_motor_offset=0)
+
+    with pytest.raises(MicroscopeFault, match="autofocus"):
+        take(played, useq.MDAEvent(action=action))

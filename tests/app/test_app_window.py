@@ -121,6 +121,21 @@ def test_a_click_on_an_event_goes_to_its_cell(stage: Stage) -> None:
     assert area.contains(target.centre_px[1], target.centre_px[0])
 
 
+def test_a_switch_hides_one_kind_of_event(stage: Stage) -> None:
+    """Contacts can be hidden, so that deaths are not lost among them."""
+    stage.play(35)
+    rows = stage.window.events.model.rowCount
+
+    both = rows()
+    stage.window.events.kinds["contact"].click()
+    stage.window.turn()
+    deaths = rows()
+    stage.window.events.kinds["contact"].click()
+    stage.window.turn()
+
+    assert (both, deaths, rows()) == (2, 1, 2)
+
+
 def test_f_shows_the_whole_frame_again(stage: Stage, qtbot: Any) -> None:
     """The key F undoes every zoom."""
     stage.play(18)

@@ -84,7 +84,7 @@ def test_run_without_truth_is_refused(tmp_path):
 def test_masks_are_scored_page_by_page(perfect_run, tmp_path):
     """Label masks, numbered in any way, are compared with the frame of their page."""
     pages = [show(60.0 * number).labels * np.uint16(7) for number in (1, 2, 3)]
-    tifffile.imwrite(tmp_path / "masks.tif", np.stack(pages))
+    tifffile.imwrite(tmp_path / "masks.tif", np.stack(pages), photometric="minisblack")
 
     score = score_masks(perfect_run, tmp_path / "masks.tif")
 

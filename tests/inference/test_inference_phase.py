@@ -30,9 +30,9 @@ def discs(seed: int = 1, count: int = 12) -> NDArray[np.float64]:
 
 
 def light(strength: float = 0.15) -> NDArray[np.float64]:
-    """Give an uneven illumination around 12 000 counts."""
+    """Give an uneven illumination around 6000 counts."""
     y, x = np.meshgrid(*(np.linspace(-1, 1, size) for size in SHAPE), indexing="ij")
-    return 12_000 * (1 - strength * (x**2 + 0.5 * y * x) + 0.3 * strength * y)
+    return 6000 * (1 - strength * (x**2 + 0.5 * y * x) + 0.3 * strength * y)
 
 
 def steps(
@@ -53,7 +53,9 @@ def recorded(intensity: NDArray[np.float64]) -> NDArray[np.uint16]:
 
 def blurred(phase: NDArray[np.float64], sigma_px: float) -> NDArray[np.complex128]:
     """Give the direct field of a ring of finite width: a blurred image."""
-    parts = (cv2.GaussianBlur(part(phase), (0, 0), sigma_px) for part in (np.cos, np.sin))
+    parts = (
+        cv2.GaussianBlur(part(phase), (0, 0), sigma_px) for part in (np.cos, np.sin)
+    )
     real, imaginary = parts
     return np.asarray(real + 1j * imaginary)
 
@@ -68,12 +70,14 @@ def published_phase(intensity: NDArray[np.float64], background: float) -> NDArra
 
 
 def test_phase_without_noise_is_exact() -> None:
-    """A plane direct field and uneven light give the true phase within 1 mrad."""
+    """A plane direct field and uneven light give the true phase, 0.2 mrad RMS."""
     truth = discs()
 
     coded = retrieve_phase(recorded(steps(truth, np.ones(SHAPE, complex))), STAND)
 
-    assert np.abs(phase_in_rad(coded) - truth).max() < 1e-3
+    error = phase_in_rad(coded) - truth
+    assert np.sqrt(np.mean(error**2)) < 2e-4
+    assert np.abs(error).max() < 2e-3
 
 
 def test_phase_with_one_percent_noise() -> None:
@@ -87,11 +91,11 @@ def test_phase_with_one_percent_noise() -> None:
     assert np.sqrt(np.mean((phase_in_rad(coded) - truth) ** 2)) < 0.01
 
 
-def test_phase_agrees_with_the_published_form(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_phase_agrees_with_the_published_form() -> None:
     """On even light the kernel gives what the published formula gives."""
     truth = discs()
-    even = steps(truth, np.ones(SHAPE, complex)) / light() * 12_000
-    background = 12_000 * STAND.ring_amplitude**2
+    even = steps(truth, np.ones(SHAPE, complex)) / light() * 6000
+    background = 6000 * STAND.ring_amplitude**2
 
     coded = retrieve_phase(recorded(even), STAND)
 
@@ -125,6 +129,18 @@ def test_background_is_zero() -> None:
     empty = truth == 0
     assert abs(phase[empty].mean()) < 2e-3
     assert phase[empty].std() < 5e-3
+
+
+def test_thick_cells_do_not_wrap() -> None:
+    """A round cell of 4.5 rad, more than half a turn, is retrieved as it is."""
+    truth = discs(count=6)
+    truth[100:140, 100:140] = 4.5
+
+    phase = phase_in_rad(
+        retrieve_phase(recorded(steps(truth, np.ones(SHAPE, complex))), STAND)
+    )
+
+    assert np.abs(phase - truth)[102:138, 102:138].max() < 5e-3
 
 
 def test_the_other_step_direction() -> None:

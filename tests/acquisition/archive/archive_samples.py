@@ -5,8 +5,11 @@ that it handed to the writer and the last one that was committed for sure.
 """
 
 import dataclasses
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +82,21 @@ def write_until_killed(directory: Path, notes: Path) -> None:
             file.write(f"{time.monotonic()} {sequence}\n")
             file.flush()
             time.sleep(0.01)
+
+
+@contextmanager
+def writing_process(directory: Path, notes: Path) -> Iterator[Path]:
+    """Run the writer in another process; it is killed (-9) at the end."""
+    script = "tests.acquisition.archive.archive_samples"
+    command = [sys.executable, "-m", script, str(directory), str(notes)]
+    victim = subprocess.Popen(command, cwd=Path(__file__).parents[3])
+    try:
+        while not notes.exists() or not notes.stat().st_size:
+            time.sleep(0.01)
+        yield notes
+    finally:
+        victim.kill()
+        victim.wait()
 
 
 if __name__ == "__main__":

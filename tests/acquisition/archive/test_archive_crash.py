@@ -4,9 +4,6 @@ import json
 import os
 import random
 import resource
-import signal
-import subprocess
-import sys
 import time
 import zlib
 from collections.abc import Iterator
@@ -26,24 +23,16 @@ from tests.acquisition.archive.archive_samples import (
     assert_same,
     make_frame,
     make_writer,
+    writing_process,
 )
 from tests.samples import make_analysed
-
-ROOT = Path(__file__).parents[3]
 
 
 def kill_a_writer(directory: Path, notes: Path, after_s: float) -> list[int]:
     """Kill a busy writer; give the frames that it wrote a second before or earlier."""
-    script = "tests.acquisition.archive.archive_samples"
-    victim = subprocess.Popen(
-        [sys.executable, "-m", script, str(directory), str(notes)], cwd=ROOT
-    )
-    while not notes.exists() or not notes.stat().st_size:
-        time.sleep(0.01)
-    time.sleep(after_s)
-    victim.send_signal(signal.SIGKILL)
-    victim.wait()
-    lines = [line.split() for line in notes.read_text().splitlines(keepends=False)]
+    with writing_process(directory, notes):
+        time.sleep(after_s)
+    lines = [line.split() for line in notes.read_text().splitlines()]
     lines = [line for line in lines if len(line) == 2]
     end_s = float(lines[-1][0])
     return [int(number) for when, number in lines if float(when) < end_s - 1.0]

@@ -26,6 +26,7 @@ from tests.acquisition.archive.archive_samples import (
     make_facts,
     make_frame,
     make_writer,
+    writing_process,
 )
 from tests.samples import make_analysed
 
@@ -218,6 +219,34 @@ def test_a_running_run_can_be_read(tmp_path: Path) -> None:
         assert back.sequences.tolist() == list(range(1, 31))
         assert_same(back.frame(30), make_frame(30))
     run.close("ended")
+
+
+def test_another_process_can_be_followed(tmp_path: Path) -> None:
+    """A reader sees the run of a busy writer grow, across its segments."""
+    with writing_process(tmp_path / "run", tmp_path / "notes") as notes:
+        with RunReader(tmp_path / "run") as back:
+            seen = [len(back.sequences)]
+            while seen[-1] < 150:
+                back.refresh()
+                seen.append(len(back.sequences))
+                last = int(back.sequences[-1]) if seen[-1] else 1
+                assert seen[-1] == 0 or back.frame(last) is not None
+
+            assert back.state == "recording"
+            assert seen == sorted(seen)
+            assert len(back.manifest.segments) > 1
+        assert int(notes.read_text().splitlines()[-1].split()[1]) >= 150
+
+
+def test_the_frame_table_holds_every_frame(tmp_path: Path) -> None:
+    """One table gives time and dose of all frames at once."""
+    run = make_writer(tmp_path / "run")
+    for sequence in (2, 1):
+        run.write_frame(make_frame(sequence))
+    run.close("ended")
+
+    with RunReader(tmp_path / "run") as back:
+        assert back.frame_table()["time_s"].tolist() == [1.0, 2.0]
 
 
 def test_a_frame_that_is_not_there_is_named(tmp_path: Path) -> None:
