@@ -57,8 +57,8 @@ EVENTS_KEPT = 200
 THUMBNAIL_UM = 60.0
 SILENCE_S = 3.0
 """A process that says nothing for so long has stopped; it speaks every half second."""
-SCREEN = "display"
-"""The subscriber whose replaced frames are no loss: the screen itself."""
+SCREENS = ("display", "terminal")
+"""Subscribers whose replaced frames are no loss: they only show."""
 LIVELY = ("running", "holding")
 """States in which a process must give a sign of life."""
 
@@ -341,7 +341,7 @@ class ViewState:
         losses = Counter({f"{stage} skipped": n for stage, n in self._skips.items()})
         for health in self._health.values():
             for stream in health.streams:
-                if stream.subscriber != SCREEN and stream.replaced:
+                if stream.subscriber not in SCREENS and stream.replaced:
                     losses[f"{stream.subscriber} replaced"] += stream.replaced
         return tuple(sorted(losses.items()))
 

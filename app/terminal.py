@@ -47,7 +47,7 @@ class StatusLine:
         """Write the state if it is time to; alarms are written at once."""
         for alarm in view.alarms:
             if alarm not in self._alarms:
-                self._say(f"! {alarm}", "bold red")
+                self.say(f"! {alarm}", "bold red")
         self._alarms = frozenset(view.alarms)
         now_s = self._now_s()
         every_s = PLAIN_EVERY_S if self._live is None else LIVE_EVERY_S
@@ -64,16 +64,23 @@ class StatusLine:
         if self._live is not None:
             self._live.stop()
 
-    def _say(self, line: str, style: str = "") -> None:
+    def say(self, line: str) -> None:
+        """Write a sentence that stays, above the state."""
+        self._put(line, "")
+
+    def _alarm(self, alarm: str) -> None:
+        self._put(f"! {alarm}", "bold red")
+
+    def _put(self, line: str, style: str) -> None:
         if self._live is None:
             self._stream.write(line + "\n")
             self._stream.flush()
         else:
-            self._live.console.print(line, style=style)
+            self._live.console.print(Text(line, style))
 
     def _write(self, view: View) -> None:
         if self._live is None:
-            self._say("  ".join((run_line(view.figures), cell_line(view.figures))))
+            self.say("  ".join((run_line(view.figures), cell_line(view.figures))))
             return
         figures = view.figures
         text = Text()

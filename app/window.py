@@ -61,6 +61,8 @@ class Window(QtWidgets.QMainWindow):
         self.footer = text_label("hint")
         self.notice = text_label("hint")
         self.stop_button = QtWidgets.QPushButton("Stop run")
+        # Without focus the space bar can only pause, never press this.
+        self.stop_button.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
         self.stop_button.setVisible(on_stop is not None)
         self.stop_button.clicked.connect(self._stop_pressed)
         self._calm = QtCore.QTimer(self, singleShot=True, interval=SURE_MS)

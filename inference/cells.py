@@ -130,8 +130,9 @@ def _ellipse(
     xy = sums[:, SUM_XY] / area - x * y
     half_sum, difference = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
     variances = np.stack((half_sum + difference, half_sum - difference), axis=1)
+    axes: NDArray[np.float64] = 4 * np.sqrt(np.maximum(variances, 0))
     angle: NDArray[np.float64] = 0.5 * np.arctan2(2 * xy, xx - yy)
-    return 4 * np.sqrt(np.maximum(variances, 0)), angle
+    return axes, angle
 
 
 def _phase_columns(
@@ -142,8 +143,9 @@ def _phase_columns(
     if info.modality != "slim":
         missing = np.full(len(area), np.nan)
         return missing, missing
-    total = (sums[:, SUM_PHASE] - PHASE_ZERO_COUNT * area) * PHASE_RAD_PER_COUNT
-    return total / area, total * dry_mass_factor(stand, info.pixel_size_um)
+    counts = (sums[:, SUM_PHASE] - PHASE_ZERO_COUNT * area).astype(np.float64)
+    mean_rad = counts / area * PHASE_RAD_PER_COUNT
+    return mean_rad, mean_rad * area * dry_mass_factor(stand, info.pixel_size_um)
 
 
 def _touching(labels: NDArray[np.uint16]) -> NDArray[np.int32]:

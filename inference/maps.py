@@ -31,7 +31,10 @@ class Engine(Protocol):
         """Name and short hash of the weights, ``slim-1a2b3c4d``."""
 
     def infer(self, frame: NDArray[np.uint16], offset: float, scale: float) -> Maps:
-        """Give the maps of a frame ``(y, x)``; the network sees (x - offset) scale."""
+        """Give the maps of a frame ``(y, x)``; the network sees (x - offset) scale.
+
+        The offset counts as the next whole number.
+        """
 
     def close(self) -> None:
         """Let go of threads and memory."""

@@ -126,9 +126,10 @@ def coded_phase(
     """Give the coded phase (y, x): arctan2(t Y, A + t X) less the background phase.
 
     ``direct`` is A in counts, ``tilt`` the background phase in rad, both (y, x) with
-    BLOCK_PX more on every side; ``gain_yx`` is (sign t / 4, t / 4). Steps per pixel: the two differences,
-    arctan2 by octant reduction and a polynomial, background, one turn more
-    where the phase has wrapped, coding, limits.
+    BLOCK_PX more on every side; ``gain_yx`` is (sign t / 4, t / 4).
+
+    Steps per pixel: the two differences, arctan2 by octant reduction and a polynomial,
+    background, one turn more where the phase has wrapped, coding, limits.
     """
     height, width = steps.shape[1:]
     coded = np.empty((height, width), np.uint16)

@@ -230,7 +230,8 @@ class RunReader:
 
     def _journal(self, name: str, kind: type[_Kind]) -> list[_Kind]:
         entries = read_journal(self.directory / name)
-        return [entry for entry in entries if isinstance(entry, kind)]
+        wanted = (entry for entry in entries if isinstance(entry, kind))
+        return list(dict.fromkeys(wanted))  # a stream repeats itself after a crash
 
     def _open(self, path: Path) -> None:
         try:

@@ -46,6 +46,10 @@ def repair(directory: Path) -> RepairReport:
     unsealed = any(segment.state == "open" for segment in manifest.segments)
     if manifest.state == "recording" or unsealed:
         manifest = replace(mend_segments(directory, manifest), state="recovered")
+        for segment in manifest.segments:
+            if segment.sha256 is None:
+                digest = file_sha256(directory / segment.name)
+                manifest = manifest.with_segment(replace(segment, sha256=digest))
         manifest.save(directory)
         (directory / schema.BALLAST).unlink(missing_ok=True)
         release_lock(directory)
@@ -54,7 +58,11 @@ def repair(directory: Path) -> RepairReport:
 
 
 def mend_segments(directory: Path, manifest: Manifest) -> Manifest:
-    """Mend the segments that are still marked open; the caller saves the manifest."""
+    """Mend the segments that are still marked open.
+
+    Their hashes (seconds for a large segment) and saving the manifest are left to the
+    caller.
+    """
     listed = {segment.name: segment for segment in manifest.segments}
     for path in sorted(directory.glob(schema.SEGMENT_GLOB)):
         known = listed.get(path.name)
@@ -65,7 +73,7 @@ def mend_segments(directory: Path, manifest: Manifest) -> Manifest:
         except BadRun as error:
             _log.warning("%s", error)  # killed before its first bytes: holds nothing
         manifest = manifest.with_segment(
-            SegmentFacts(path.name, "recovered", path.stat().st_size, file_sha256(path))
+            SegmentFacts(path.name, "recovered", path.stat().st_size)
         )
     return manifest
 

@@ -23,6 +23,7 @@ from acquisition.archive.directory import (
     take_lock,
 )
 from acquisition.archive.journal import Journal
+from acquisition.archive.memory import keep_image_buffers
 from acquisition.archive.policy import FramePolicy, Policy
 from acquisition.archive.repair import file_sha256, mend_segments
 from acquisition.archive.segment import SegmentWriter, closing_bytes
@@ -71,9 +72,13 @@ class RunWriter:
         self._hashing = ThreadPoolExecutor(1, "segment-hash")
         self._pending = 0
         self._committed_s = time.monotonic()
+        keep_image_buffers()
         take_lock(directory)
         try:
             self._manifest = self._begin(config_text)
+            for segment in self._manifest.segments:  # of a writer that crashed
+                if segment.sha256 is None:
+                    self._hashing.submit(self._hash, segment)
             self._events = Journal(directory / schema.EVENTS, durable=True)
             self._skips = Journal(directory / schema.SKIPS, durable=False)
             self._health = Journal(directory / schema.HEALTH, durable=False)
@@ -255,15 +260,16 @@ class RunWriter:
         """Close the segment; its hash follows from a thread of its own."""
         self._segment.close()
         path = self._segment.path
-        self._update(SegmentFacts(path.name, "sealed", path.stat().st_size))
-        self._hashing.submit(self._hash, path)
+        sealed = SegmentFacts(path.name, "sealed", path.stat().st_size)
+        self._update(sealed)
+        self._hashing.submit(self._hash, sealed)
 
-    def _hash(self, path: Path) -> None:
+    def _hash(self, segment: SegmentFacts) -> None:
         try:
-            size_bytes, sha256 = path.stat().st_size, file_sha256(path)
-            self._update(SegmentFacts(path.name, "sealed", size_bytes, sha256))
+            digest = file_sha256(self.directory / segment.name)
+            self._update(replace(segment, sha256=digest))
         except OSError as error:
-            _log.warning("%s: no checksum in the manifest: %s", path, error)
+            _log.warning("%s: no checksum in the manifest: %s", segment.name, error)
 
     def _update(self, segment: SegmentFacts) -> None:
         with self._manifest_lock:

@@ -26,6 +26,9 @@ CYCLE_AT = (0.0, 0.35, 0.6, 0.8, 0.95, 1.0)
 SENSITIVITY = (1.0, 0.9, 0.6, 0.9, 1.5, 1.8)
 """Relative sensitivity over the cycle: late S resists, G2 and mitosis do not."""
 
+MEAN_SENSITIVITY = float(np.trapezoid(SENSITIVITY, CYCLE_AT))
+"""Its mean over a cycle, so that the dose response is that of the population."""
+
 LARGEST_ID = 65_534
 """Label maps hold 16 bits; a specimen that has used them up divides no more."""
 
@@ -46,7 +49,7 @@ def irradiate(
     g = protraction(gy / model.gy_per_min, model.repair_half_min)
     per_cell = model.alpha_per_gy * model.rbe * gy + model.beta_per_gy2 * g * gy * gy
     sensitivity = np.interp(cells["cycle"], CYCLE_AT, SENSITIVITY)
-    hits = rng.poisson(per_cell * sensitivity / np.mean(SENSITIVITY))
+    hits = rng.poisson(per_cell * sensitivity / MEAN_SENSITIVITY)
     cells["lesions"] += hits
     delay = np.clip(rng.normal(0.5, 0.15, len(cells)), 0.1, None)
     cells["cycle_min"] += delay * gy * 60  # G2 delay, hours a gray

@@ -38,7 +38,9 @@ NOTICEABLE_PX = 0.1
 """A new cycle is only made when a cell at the mean speed moved this far."""
 LEAD = 0.6
 """The next cycle is begun after this part of the interval between frames."""
-NICENESS = 10
+STALE = 3
+"""A used cycle is not shown again after this many noticeable movements."""
+NICENESS = 5
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +81,8 @@ class SimulatedStand:
         self._clock = clock
         self._source = source
         self._is_brightfield = modality == "brightfield"
+        speed_um_per_s = max(world.cells.speed_um_per_h, 1.0) / 3600
+        self._noticeable_s = NOTICEABLE_PX * world.optics.pixel_um / speed_um_per_s
         self._build(seed)
         self._view = ((0.0, 0.0), 0.0)
         self._started = False
@@ -86,6 +90,7 @@ class SimulatedStand:
         self._wake = threading.Event()
         self._work = threading.Lock()
         self._newest: Cycle | None = None
+        self._shown: Cycle | None = None
         self._newest_at = 0.0
         self._used_at = 0.0
         self._interval_s = 0.0
@@ -148,7 +153,8 @@ class SimulatedStand:
     def begin_cycle(self) -> Cycle:
         """Give what the steps of the next frame will show.
 
-        The newest prepared cycle where one fits the view, else one made now.
+        The newest prepared cycle where one fits the view and is fresh, else one made
+        now.
         """
         if self._bank:
             self._played += 1
@@ -161,6 +167,7 @@ class SimulatedStand:
             with self._work:
                 cycle = self._fitting() or self._render()
                 self._newest = cycle
+        self._shown = cycle
         return cycle
 
     def expose(
@@ -183,11 +190,14 @@ class SimulatedStand:
         return truth_of(0, cycle.time_s, cycle)
 
     def _fitting(self) -> Cycle | None:
-        """Give the prepared cycle if it shows the present view and is kept fresh."""
+        """Give the prepared cycle if it shows the present view and is fresh enough."""
         cycle = self._newest
         if self._thread is None or not self._thread.is_alive() or cycle is None:
             return None
-        return cycle if (cycle.stage_yx_um, cycle.focus_um) == self._view else None
+        if (cycle.stage_yx_um, cycle.focus_um) != self._view:
+            return None
+        old = self._clock.now_s() - cycle.time_s > STALE * self._noticeable_s
+        return None if old and cycle is self._shown else cycle
 
     def _render(self) -> Cycle:
         """Let the specimen catch up with the clock and draw what is in view."""
@@ -238,11 +248,12 @@ class SimulatedStand:
         if cycle is None or (cycle.stage_yx_um, cycle.focus_um) != self._view:
             return True
         now = time.monotonic()
-        used = self._used_at > self._newest_at
-        wait = LEAD * self._interval_s if used else IDLE_INTERVAL_S
-        since = self._used_at if used else self._newest_at
-        if now - since < max(wait, SHORTEST_INTERVAL_S):
+        pause = SHORTEST_INTERVAL_S
+        next_use = 0.0
+        if self._used_at > self._newest_at:
+            next_use = self._used_at + LEAD * self._interval_s
+        else:
+            pause = IDLE_INTERVAL_S
+        if now < max(self._newest_at + pause, next_use):
             return False
-        speed = max(self.world.cells.speed_um_per_h, 1.0) / 3600
-        noticeable_s = NOTICEABLE_PX * self.world.optics.pixel_um / speed
-        return self._clock.now_s() - cycle.time_s >= noticeable_s
+        return self._clock.now_s() - cycle.time_s >= self._noticeable_s

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from app.panels.toolkit import QtWidgets
+from app.panels.toolkit import QtCore, QtWidgets
 
 
 class AlarmBar(QtWidgets.QFrame):
@@ -16,6 +16,7 @@ class AlarmBar(QtWidgets.QFrame):
         self.text = QtWidgets.QLabel()
         self.text.setWordWrap(True)
         self.seen = QtWidgets.QPushButton("Seen")
+        self.seen.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
         self.seen.clicked.connect(lambda: acknowledge())
         row.addWidget(self.text, 1)
         row.addWidget(self.seen)

@@ -10,6 +10,21 @@ LITTLE_DISK_GB = 10.0
 """Below this the disk is shown as a warning."""
 
 
+WIDEST = {
+    "State": "stopping",
+    "Experiment time": "00:00:00  ×120",
+    "Cells": "0000  100% live",
+    "Frames": "every 000 s",
+    "Frame age": "0000 ms",
+    "Latency p50 / p95": "0000 / 0000 ms",
+    "Dropped": "00000",
+    "To disk": "000",
+    "Disk free": "00000 GB",
+    "Dose": "00.00 Gy",
+}
+"""Texts that set the width of each gauge, so that the bar does not shake."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What one gauge says."""
@@ -127,6 +142,9 @@ class GaugeBar(QtWidgets.QWidget):
         cell.setSpacing(2)
         caption, value = text_label("caption", name), text_label("value", "–")
         value.setTextInteractionFlags(QtCore.Qt.TextInteractionFlag.NoTextInteraction)
+        value.ensurePolished()
+        widest = value.fontMetrics().horizontalAdvance(WIDEST[name])
+        value.setMinimumWidth(widest + 2)
         cell.addWidget(caption)
         cell.addWidget(value)
         if self._values:

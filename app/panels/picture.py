@@ -145,6 +145,8 @@ class PicturePanel(pg.GraphicsView):
     def switch_names(self) -> None:
         """Show or hide the track numbers."""
         self._names.setVisible(not self._names.isVisible())
+        if self.picture is not None:
+            self._names.set_names(self.picture)
 
     # -- drawing -------------------------------------------------------------
 
@@ -188,7 +190,8 @@ class PicturePanel(pg.GraphicsView):
         _set(self._tails[Mark.LIVE], picture.tails_live_px)
         _set(self._tails[Mark.DEAD], picture.tails_dead_px)
         _set(self._arrows, _with_heads(picture.arrows_px))
-        self._names.set_names(picture)
+        if self._names.isVisible():
+            self._names.set_names(picture)
         target = picture.target
         self._ring.setVisible(target is not None)
         self._band.setVisible(target is not None and target.band_px is not None)

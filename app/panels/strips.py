@@ -1,5 +1,6 @@
 """The curves beside the picture: viability, counts, latency."""
 
+import time
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,10 @@ from app.panels.toolkit import QtCore, QtGui, QtWidgets, pg
 from app.view import Figures, Mark, Strips
 
 UNITS = ((86_400.0 * 2, 86_400.0, "days"), (7_200.0, 3600.0, "h"), (0.0, 60.0, "min"))
-"""Longest run at which each unit begins, seconds of the unit, its name."""
+"""Shortest run at which each unit is used, seconds of the unit, its name."""
+
+EVERY_S = 0.4
+"""The axes of three plots cost more than the picture, so they are drawn less often."""
 
 
 def time_axis(time_s: NDArray[np.float64]) -> tuple[NDArray[np.float64], str]:
@@ -132,6 +136,7 @@ class StripPanel(QtWidgets.QFrame):
         for chart, share in ((self.viability, 6), (self.counts, 5), (self.latency, 5)):
             column.addWidget(chart, share)
         self._shown: Strips | None = None
+        self._shown_s = -EVERY_S
 
     def _make_band(self) -> pg.FillBetweenItem:
         colour = mark_colour(Mark.LIVE)
@@ -145,39 +150,40 @@ class StripPanel(QtWidgets.QFrame):
         return band
 
     def show_strips(self, strips: Strips, figures: Figures) -> None:
-        """Draw the curves, when they have changed."""
-        if strips is self._shown:
+        """Draw the curves when they have changed, but not with every frame."""
+        now_s = time.monotonic()
+        if strips is self._shown or now_s - self._shown_s < EVERY_S:
             return
-        self._shown = strips
+        self._shown, self._shown_s = strips, now_s
         self._show_fraction(strips)
         self._show_counts(strips, figures)
         self._show_latency(strips, figures)
 
     def _show_fraction(self, strips: Strips) -> None:
         known = np.isfinite(strips.fraction)
-        time, unit = time_axis(strips.time_s)
+        when, unit = time_axis(strips.time_s)
         self.viability.set_unit(unit)
         self.counts.set_unit(unit)
-        time, percent = time[known], 100 * strips.fraction[known]
+        when, percent = when[known], 100 * strips.fraction[known]
         low, high = 100 * strips.fraction_low[known], 100 * strips.fraction_high[known]
-        self._fraction.setData(time, percent)
-        self._edges[0].setData(time, low)
-        self._edges[1].setData(time, high)
-        if time.size:
+        self._fraction.setData(when, percent)
+        self._edges[0].setData(when, low)
+        self._edges[1].setData(when, high)
+        if when.size:
             self.viability.write(
                 f"<span style='color:{mark_colour(Mark.LIVE).name()}'>"
                 f"{percent[-1]:.1f} % live</span>"
                 f"&nbsp; 95 % interval {low[-1]:.0f}–{high[-1]:.0f}"
             )
-            first, last = float(time[0]), float(time[-1])
+            first, last = float(when[0]), float(when[-1])
             self.viability.plot.setXRange(first, max(last, first + 0.5), padding=0.01)
 
     def _show_counts(self, strips: Strips, figures: Figures) -> None:
-        time, _ = time_axis(strips.time_s)
+        when, _ = time_axis(strips.time_s)
         rows = {Mark.LIVE: strips.live, Mark.DEAD: strips.dead}
         rows[Mark.UNSURE] = strips.unsure
         for mark, line in self._lines.items():
-            line.setData(time, rows[mark])
+            line.setData(when, rows[mark])
         now = {Mark.LIVE: figures.live, Mark.DEAD: figures.dead}
         now[Mark.UNSURE] = figures.unsure
         self.counts.write(

@@ -30,7 +30,7 @@ QPushButton {{ background: {LINE}; border: none; border-radius: 5px;
 QPushButton:hover {{ background: #323b46; }}
 QPushButton#sure {{ background: {ALARM}; color: white; }}
 QPushButton#switch {{ background: transparent; border: 1px solid {LINE};
-    border-radius: 9px; padding: 1px 9px; font-size: {SMALL_PX}px; color: {DIM}; }}
+    border-radius: 7px; padding: 1px 9px; font-size: {SMALL_PX}px; color: {DIM}; }}
 QPushButton#switch:checked {{ background: {LINE}; }}
 QListView {{ background: transparent; border: none; outline: none; }}
 QScrollBar:vertical {{ background: transparent; width: 8px; margin: 0; }}

@@ -20,6 +20,7 @@ from acquisition.records import Frame, FrameInfo, Health, Reply
 from acquisition.simulated.stand import SimulatedStand
 from acquisition.simulated.world import World
 from app.analysis import build_analysis
+from app.panels.strips import EVERY_S
 from app.panels.style import apply_style
 from app.panels.toolkit import QtWidgets
 from app.state import ViewState
@@ -106,6 +107,7 @@ def make_window_picture(experiment: Experiment, path: Path) -> None:
             window.turn()
             application.processEvents()
     show.tell_disk()
+    time.sleep(EVERY_S)
     show.play(FRAMES + 1)
     window.turn()
     application.processEvents()

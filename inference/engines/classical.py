@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from acquisition.records import CellState
 from inference.maps import Maps
 
-_WINDOW_PX = 9
+_WINDOW_PX = 7
+_ERODE_PX = 5
+"""The window reaches beyond the border of a cell by about half its width."""
 _CLOSE_PX = 7
 _OPEN_PX = 5
 _BACKGROUND_QUANTILE = 0.1
 _MIN_CONTRAST = 3.0
 """Foreground varies at least this many times as much as the calmest background."""
-_MIN_AREA_PX = 60
+_MIN_AREA_PX = 150
 
 
 class ClassicalEngine:
@@ -61,8 +63,7 @@ def _foreground(deviation: NDArray[np.float32]) -> NDArray[np.uint8]:
     otsu, _ = cv2.threshold(grey, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     cut = max(otsu * span / 255.0, float(np.log(_MIN_CONTRAST)))
     busy = (levels > cut).astype(np.uint8)
-    # The window reaches beyond the border of a cell by half its width.
-    busy = cv2.erode(busy, _disc(_WINDOW_PX // 2))
+    busy = cv2.erode(busy, _disc(_ERODE_PX))
     busy = cv2.morphologyEx(busy, cv2.MORPH_CLOSE, _disc(_CLOSE_PX))
     outlines, _ = cv2.findContours(busy, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     large = [line for line in outlines if cv2.contourArea(line) >= _MIN_AREA_PX]

@@ -86,12 +86,12 @@ class OpenVinoEngine:
             },
         )
         self._request = compiled.create_infer_request()
-        self._offset = np.zeros(1, np.float32)
+        self._offset = np.zeros(1, np.int32)
         self._scale = np.ones(1, np.float32)
 
     def infer(self, frame: NDArray[np.uint16], offset: float, scale: float) -> Maps:
         """Give the maps of a frame ``(y, x)``."""
-        self._offset[0] = offset
+        self._offset[0] = round(offset)
         self._scale[0] = scale
         counts = self._padding.apply(frame)[None, None]
         inputs = {0: counts, 1: self._offset, 2: self._scale}
@@ -147,10 +147,11 @@ def _convert(model: Model, padded: tuple[int, int], folder: Path) -> None:
     from inference.nets.graph import build_graph
 
     openvino = load_openvino()
-    example = torch.zeros(1, 1, 8 * MULTIPLE_PX, 8 * MULTIPLE_PX)
+    side = 8 * MULTIPLE_PX  # any will do; the shape is set below
+    example = torch.zeros(1, 1, side, side, dtype=torch.int32)
     graph = openvino.convert_model(
         build_graph(model.card, model.weights),
-        example_input=(example, torch.zeros(1), torch.ones(1)),
+        example_input=(example, torch.zeros(1, dtype=torch.int32), torch.ones(1)),
     )
     graph.reshape({0: [1, 1, *padded], 1: [1], 2: [1]})
     ends = openvino.preprocess.PrePostProcessor(graph)

@@ -29,11 +29,11 @@ class TorchEngine:
         """Give the maps of a frame ``(y, x)``."""
         import torch
 
-        counts = self._padding.apply(frame).astype(np.float32)
+        counts = self._padding.apply(frame).astype(np.int32)
         with torch.inference_mode():
             packed = self._graph(
                 torch.from_numpy(counts)[None, None],
-                torch.tensor([offset], dtype=torch.float32),
+                torch.tensor([round(offset)], dtype=torch.int32),
                 torch.tensor([scale], dtype=torch.float32),
             )
             maps = packed[0].to(torch.uint8).numpy()

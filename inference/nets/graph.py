@@ -20,9 +20,13 @@ from inference.nets.stem_unet import PLANES, StemUNet
 class Graph(nn.Module):
     """Camera or phase counts to maps.
 
-    ``frame`` ``(1, 1, H, W)`` float, ``offset`` and ``scale`` ``(1,)`` give
-    ``(1, 3, H, W)`` float, whole numbers 0 to 255: CellState codes, 255 P(dead) and
-    255 times the separation distance.
+    ``frame`` ``(1, 1, H, W)`` int32, ``offset`` ``(1,)`` int32 and ``scale`` ``(1,)``
+    float give ``(1, 3, H, W)`` float, whole numbers 0 to 255: CellState codes, 255
+    P(dead) and 255 times the separation distance.
+
+    The offset is taken off as a whole number: an engine in bfloat16 would otherwise
+    round counts around 16384 to multiples of 64, which is 13 mrad and moves the
+    borders of faint cells (measured: 99.46 instead of 99.96 % equal cell pixels).
 
     The decision is taken before the pixels are unfolded, on whole channel groups: the
     large memory movement then carries three planes instead of four.
@@ -35,7 +39,8 @@ class Graph(nn.Module):
 
     def forward(self, frame: Tensor, offset: Tensor, scale: Tensor) -> Tensor:
         """Give the maps; see the class."""
-        planes = self.network.folded((frame - offset) * scale)  # (1, 4 s s, h, w)
+        image = (frame - offset).float() * scale
+        planes = self.network.folded(image)  # (1, 4 s s, h, w)
         background, live, dead, separation = planes.chunk(PLANES, dim=1)
         is_cell = torch.maximum(live, dead) > background
         is_dead = dead > live

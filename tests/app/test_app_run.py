@@ -62,7 +62,7 @@ def test_a_short_run_ends_by_itself_with_every_key(tmp_path: Path) -> None:
 
 def test_without_a_display_the_run_says_so(tmp_path: Path) -> None:
     """No screen is no failure: the status line takes over."""
-    done = vigil("run", "demo", "--duration", "3", *SMALL, folder=tmp_path)
+    done = vigil("run", "demo", "--duration", "8", *SMALL, folder=tmp_path)
 
     assert done.returncode == 0, done.stderr
     assert "no display" in done.stderr

@@ -179,7 +179,11 @@ def test_the_event_list_is_bounded_and_newest_first() -> None:
 def test_drops_are_counted_by_place_and_the_screen_is_no_loss() -> None:
     """Skipped and replaced frames add up; frames the screen left out do not count."""
     state = make_state()
-    counts = (StreamCount("analysis", 9, 5, 3, 1), StreamCount("display", 9, 2, 6, 1))
+    counts = (
+        StreamCount("analysis", 9, 5, 3, 1),
+        StreamCount("display", 9, 2, 6, 1),
+        StreamCount("terminal", 9, 2, 6, 1),
+    )
 
     state.take(health("acquisition", streams=counts))
     state.take(Skip(4, 1.0, "camera", "saturated"))

@@ -69,6 +69,19 @@ def test_a_terminal_shows_two_lines_in_place() -> None:
     assert "cells 30" in stream.getvalue()
 
 
+def test_a_sentence_stays_as_it_was_written() -> None:
+    """What is said is written whole, brackets and all, on a terminal as in a file."""
+    plain, screen = io.StringIO(), io.StringIO()
+    terminal = StatusLine(screen, True)
+
+    StatusLine(plain, False).say("run directory: runs/[a]")
+    terminal.say("run directory: runs/[a]")
+    terminal.close()
+
+    assert plain.getvalue() == "run directory: runs/[a]\n"
+    assert "run directory: runs/[a]" in screen.getvalue()
+
+
 def test_a_run_without_frames_has_a_line_too() -> None:
     """Before the first frame nothing is claimed."""
     stream = io.StringIO()

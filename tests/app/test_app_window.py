@@ -77,6 +77,17 @@ def test_the_window_draws_the_outlines_of_the_cells(stage: Stage) -> None:
     assert (picture[..., :3] == live_bgr).all(axis=-1).sum() > 200
 
 
+def test_the_curves_are_drawn_with_their_values(stage: Stage) -> None:
+    """Each chart shows its newest value beside its name."""
+    stage.play(1)
+
+    strips = stage.window.strips
+
+    assert "% live" in strips.viability.value.text()
+    assert "dead" in strips.counts.value.text()
+    assert "budget 100 ms" in strips.latency.value.text()
+
+
 def test_o_switches_the_outlines(stage: Stage, qtbot: Any) -> None:
     """The key O takes the outlines away."""
     stage.play(3)
@@ -172,6 +183,20 @@ def test_the_run_is_stopped_only_by_two_presses(qtbot: Any) -> None:
 
     assert asked == []
     assert stops == [1]
+
+
+def test_the_space_bar_never_stops_a_run(qtbot: Any) -> None:
+    """Pausing the view again and again presses no button, even after a click on it."""
+    stops: list[int] = []
+    stage = Stage(lambda: stops.append(1))
+    qtbot.addWidget(stage.window)
+    stage.window.show()
+
+    stage.window.stop_button.click()
+    for _ in range(4):
+        stage.press(qtbot, QtCore.Qt.Key.Key_Space)
+
+    assert stops == []
 
 
 def test_an_alarm_shows_until_it_is_seen(stage: Stage) -> None:

@@ -24,13 +24,11 @@ def test_graph_decides_as_the_planes_say() -> None:
     """Deciding before the pixels are unfolded gives the same maps as after."""
     torch.manual_seed(0)
     network = StemUNet(base=8, levels=1).eval()
-    frame = torch.rand(1, 1, 64, 64) * 500 + 16_000
+    frame = torch.randint(16_000, 16_500, (1, 1, 64, 64), dtype=torch.int32)
 
     with torch.no_grad():
-        maps = Graph(network, 2.0)(
-            frame, torch.tensor([16_000.0]), torch.tensor([0.01])
-        )
-        planes = network((frame - 16_000.0) * 0.01)[0]
+        maps = Graph(network, 2.0)(frame, torch.tensor([16_000]), torch.tensor([0.01]))
+        planes = network((frame - 16_000).float() * 0.01)[0]
     probability = torch.sigmoid((planes[2] - planes[1]) / 2.0)
 
     torch.testing.assert_close(maps[0, 0], planes[:3].argmax(0).float())

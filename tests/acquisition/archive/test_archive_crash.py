@@ -139,6 +139,7 @@ def test_a_new_writer_goes_on_after_a_crash(tmp_path: Path) -> None:
         assert back.sequences.tolist()[-1] == 5000
         assert len(back.sequences) > 2
         assert len(back.replies()) == 1
+        assert all(segment.sha256 for segment in back.manifest.segments)
     assert not any(is_flagged(path) for path in (tmp_path / "run").glob("seg-*.h5"))
 
 

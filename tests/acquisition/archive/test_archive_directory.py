@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from acquisition.archive.directory import (
     create_run_directory,
     load_manifest,
 )
+from acquisition.archive.memory import keep_image_buffers
 from acquisition.archive.reader import RunReader
 from acquisition.errors import BadRun
 from tests.acquisition.archive.archive_samples import make_frame, make_writer
@@ -109,3 +111,10 @@ def test_the_frame_shape_of_a_manifest_is_capped(tmp_path: Path, shape: object) 
 
     with pytest.raises(BadRun, match=r"damaged: facts\.shape"):
         RunReader(tmp_path / "run")
+
+
+def test_the_allocator_takes_the_setting() -> None:
+    """Where the C library is glibc, it keeps the buffers of images."""
+    is_glibc = platform.libc_ver()[0] == "glibc"
+
+    assert keep_image_buffers() == is_glibc

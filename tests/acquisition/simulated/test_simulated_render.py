@@ -1,0 +1,111 @@
+"""Sprites and composition: mass, place and labels."""
+
+import numpy as np
+import pytest
+
+from acquisition.simulated.population import LifeState
+from acquisition.simulated.render import Renderer
+from acquisition.simulated.specimen import Specimen
+from acquisition.simulated.world import Mix, World
+
+SIZE = 256
+
+
+def draw(
+    specimen: Specimen, renderer: Renderer, centre_um: tuple[float, float] = (0, 0)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give phase and labels of a view."""
+    phase = np.empty((SIZE, SIZE), np.float32)
+    labels = np.empty((SIZE, SIZE), np.uint16)
+    renderer.render(specimen, centre_um, phase, labels)
+    return phase, labels
+
+
+def lone_cell(state: LifeState = LifeState.INTERPHASE, seed: int = 1) -> Specimen:
+    """Give a specimen of one cell in the middle."""
+    world = World.load("cho_10x")
+    cells = world.cells.model_copy(update={"n": 16})
+    wanted = {state.name.lower(): 1.0} if state else {}
+    mix = Mix.model_validate({"mitosis": 0, "spreading": 0, **wanted})
+    world = world.model_copy(update={"cells": cells})
+    specimen = Specimen(world, seed, SIZE * 0.65, mix)
+    specimen.cells = specimen.cells[:1]
+    specimen.cells["centre_um"] = specimen.cells["jitter_um"] = 0
+    return specimen
+
+
+@pytest.mark.parametrize("state", list(LifeState), ids=lambda state: state.name)
+def test_phase_is_the_dry_mass(state: LifeState) -> None:
+    """The phase of a lone cell adds up to its true dry mass, in every state."""
+    specimen = lone_cell(state)
+    world = specimen.world
+
+    phase, _ = draw(specimen, Renderer(world, SIZE))
+
+    mass = phase.sum() * world.optics.pixel_um**2 / world.phase_rad_um2_per_pg
+    assert mass == pytest.approx(specimen.columns().mass_pg[0], rel=1e-3)
+
+
+def test_a_cell_is_where_truth_says() -> None:
+    """The middle of a mask lies at the cell's centre, within half a micrometre."""
+    for seed in range(5):
+        specimen = lone_cell(seed=seed)
+        specimen.cells["centre_um"] = (7.3, -11.9)
+
+        _, labels = draw(specimen, Renderer(specimen.world, SIZE))
+
+        found = (np.argwhere(labels > 0).mean(0) - (SIZE - 1) / 2) * 0.65
+        assert np.abs(found - (7.3, -11.9)).max() < 0.6
+
+
+def test_the_view_moves_against_the_specimen() -> None:
+    """A view from 13 um further down and right shows the cell 20 px up and left."""
+    specimen = lone_cell()
+    renderer = Renderer(specimen.world, SIZE)
+    _, here = draw(specimen, renderer)
+
+    _, there = draw(specimen, renderer, (13.0, 13.0))
+
+    assert np.array_equal(here[20:, 20:], there[:-20, :-20])
+
+
+def test_a_small_cell_has_no_hole() -> None:
+    """Masks of living and necrotic cells are one piece without pin holes."""
+    from scipy.ndimage import binary_fill_holes
+    from scipy.ndimage import label as pieces
+
+    for state in (LifeState.INTERPHASE, LifeState.GHOST, LifeState.MITOSIS):
+        specimen = lone_cell(state)
+
+        mask = draw(specimen, Renderer(specimen.world, SIZE))[1] > 0
+
+        assert pieces(mask)[1] == 1
+        assert np.array_equal(binary_fill_holes(mask), mask)
+
+
+def test_sprites_keep_up_with_the_specimen() -> None:
+    """A renderer that was used for long shows what a fresh one shows, nearly."""
+    world = World.load("demo")
+    specimen = Specimen(world, 3, SIZE * 0.65 + 80)
+    used = Renderer(world, SIZE)
+    for _ in range(60):
+        draw(specimen, used)
+        specimen.advance(24)
+
+    _, old = draw(specimen, used)
+    _, new = draw(specimen, Renderer(world, SIZE))
+
+    assert (old == new).mean() > 0.97
+
+
+def test_cells_that_left_free_their_sprites() -> None:
+    """Scanning a large dish does not use more sprites than the fullest view."""
+    world = World.load("cho_10x")
+    specimen = Specimen(world, 3, 1200)
+    renderer = Renderer(world, SIZE)
+
+    for y in range(-450, 451, 150):
+        for x in range(-450, 451, 150):
+            draw(specimen, renderer, (y, x))
+
+    assert len(renderer._sprites) <= 130

@@ -1,0 +1,174 @@
+"""The stand: cycles, views, clocks and the background thread."""
+
+import time
+
+import numpy as np
+import pytest
+
+from acquisition.clock import Clock
+from acquisition.simulated.stand import SimulatedStand
+from acquisition.simulated.world import World
+
+SIZE = 256
+
+
+def stepped(seed: int = 1) -> tuple[SimulatedStand, Clock]:
+    """Give a started stand on a stepped clock."""
+    clock = Clock("stepped")
+    stand = SimulatedStand(World.load("demo"), seed, SIZE, clock)
+    stand.start()
+    return stand, clock
+
+
+def test_a_stepped_run_is_reproducible_to_the_byte() -> None:
+    """Two stands of one seed show the same frames and truth."""
+    runs = []
+    for _ in range(2):
+        stand, clock = stepped()
+        out = np.empty((4, SIZE, SIZE), np.uint16)
+        shown = b""
+        for frame in range(4):
+            clock.step_to(60.0 * frame)
+            cycle = stand.begin_cycle()
+            for step in range(4):
+                stand.expose(cycle, step, 8.0, 4 * frame + step, out[step])
+            shown += out.tobytes() + cycle.labels.tobytes()
+        runs.append(shown)
+
+    assert runs[0] == runs[1]
+
+
+def test_a_cycle_follows_the_clock() -> None:
+    """With a stepped clock the specimen is as old as the clock says."""
+    stand, clock = stepped()
+
+    clock.step_to(1234.5)
+
+    assert stand.begin_cycle().time_s == pytest.approx(1234.5)
+
+
+def test_nothing_ages_before_the_start() -> None:
+    """Warming up on a fast clock leaves the specimen at time zero."""
+    clock = Clock("scaled", speed=10_000)
+    stand = SimulatedStand(World.load("demo"), 1, SIZE, clock)
+
+    cycle = stand.begin_cycle()
+
+    assert cycle.time_s == 0
+
+
+def test_moving_the_stage_moves_the_view() -> None:
+    """Cells keep their stage coordinates while their pixels move."""
+    stand, _ = stepped()
+    here = stand.begin_cycle()
+
+    stand.move_to((26.0, -13.0))
+    there = stand.begin_cycle()
+
+    both, a, b = np.intersect1d(here.cells.id, there.cells.id, return_indices=True)
+    assert len(both) > 10
+    assert there.stage_yx_um == (26.0, -13.0)
+    assert np.allclose(here.cells.centre_um[a], there.cells.centre_um[b])
+    assert np.array_equal(here.labels[40:, :-20] > 0, there.labels[:-40, 20:] > 0)
+
+
+def test_focus_sharpens() -> None:
+    """Focusing away by 10 um takes the detail out of the frames."""
+    stand, _ = stepped()
+    sharp = stand.begin_cycle().frames
+
+    stand.set_focus(10.0)
+    fuzzy = stand.begin_cycle().frames
+
+    def detail(frames: np.ndarray) -> float:
+        return float(np.abs(np.diff(frames[1], axis=1)).mean())
+
+    assert detail(fuzzy) < 0.7 * detail(sharp)
+
+
+def test_drift_carries_the_specimen_away() -> None:
+    """Creep of the stage shows in the coordinates that are read back."""
+    world = World.load("demo")
+    stage = world.stage.model_copy(update={"drift_um_per_h": (20.0, 0.0)})
+    clock = Clock("stepped")
+    stand = SimulatedStand(world.model_copy(update={"stage": stage}), 1, SIZE, clock)
+    stand.start()
+    first = stand.begin_cycle().cells
+
+    clock.step_to(1800)
+    last = stand.begin_cycle().cells
+
+    _, a, b = np.intersect1d(first.id, last.id, return_indices=True)
+    moved = np.median(last.centre_um[b] - first.centre_um[a], axis=0)
+    assert moved == pytest.approx((-10, 0), abs=1.5)
+
+
+def test_the_thread_prepares_cycles() -> None:
+    """On a fast clock new cycles appear by themselves, and their cost is counted."""
+    clock = Clock("scaled", speed=600)
+    stand = SimulatedStand(World.load("demo"), 1, SIZE, clock)
+    clock.start()
+    stand.start()
+    times = set()
+    try:
+        until = time.monotonic() + 5
+        while len(times) < 4 and time.monotonic() < until:
+            times.add(stand.begin_cycle().time_s)
+            time.sleep(0.05)
+    finally:
+        stand.close()
+
+    assert len(times) >= 4
+    assert stand.cpu_s > 0
+
+
+def test_a_moved_view_is_never_stale() -> None:
+    """Also with the thread running, a cycle shows the place the stage is at."""
+    clock = Clock("real")
+    stand = SimulatedStand(World.load("demo"), 1, SIZE, clock)
+    clock.start()
+    stand.start()
+    try:
+        for move in range(5):
+            stand.move_to((10.0 * move, 0.0))
+            assert stand.begin_cycle().stage_yx_um == (10.0 * move, 0.0)
+    finally:
+        stand.close()
+
+
+def test_the_bank_plays_in_turn() -> None:
+    """The bank shows a few cycles again and again, without a thread."""
+    stand = SimulatedStand(World.load("demo"), 1, SIZE, Clock("real"), source="bank")
+    stand.start()
+
+    shown = [stand.begin_cycle().time_s for _ in range(16)]
+
+    assert shown[:8] == shown[8:]
+    assert len(set(shown)) == 8
+
+
+def test_brightfield_is_one_frame() -> None:
+    """A brightfield stand shows one frame whatever the modulator does."""
+    clock = Clock("stepped")
+    world = World.load("demo")
+    stand = SimulatedStand(world, 1, SIZE, clock, modality="brightfield")
+    out = np.empty((SIZE, SIZE), np.uint16)
+
+    cycle = stand.begin_cycle()
+    stand.expose(cycle, 3, 8.0, 0, out)
+
+    assert cycle.frames.shape == (1, SIZE, SIZE)
+    assert out.mean() == pytest.approx(1800 / 0.46 + 100, rel=0.2)
+
+
+def test_truth_is_that_of_the_labels() -> None:
+    """The truth of a cycle lists exactly the cells in its label map."""
+    stand, _ = stepped()
+    cycle = stand.begin_cycle()
+
+    truth = stand.truth(cycle)
+
+    ids, areas = np.unique(cycle.labels[cycle.labels > 0], return_counts=True)
+    assert np.array_equal(truth.id, ids)
+    assert np.array_equal(truth.area_px, areas)
+    assert stand.dose_gy == 3.5
