@@ -234,7 +234,7 @@ class Command:
     """What the supervisor tells a process."""
 
     name: Literal["prepare", "run", "ping", "hold", "resume", "stop"]
-    addresses: tuple[tuple[str, str], ...] = ()  # where the others are, and how it ends
+    addresses: tuple[tuple[str, str], ...] = ()  # words: where others are, why
     facts: tuple[tuple[str, float], ...] = ()
 
 

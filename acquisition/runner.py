@@ -29,7 +29,7 @@ import psutil
 from acquisition.archive.directory import load_manifest
 from acquisition.archive.schema import MANIFEST, RunFacts
 from acquisition.archive.writer import RunWriter
-from acquisition.errors import VigilError
+from acquisition.errors import BadRun, VigilError
 from acquisition.records import (
     Analysed,
     Command,
@@ -38,7 +38,6 @@ from acquisition.records import (
     Health,
     Ready,
     Reply,
-    Request,
     Skip,
     StreamCount,
 )
@@ -111,7 +110,6 @@ class Child:
         time_s: float = 0.0,
         message: str = "",
         skipped: int = 0,
-        queued: int = 0,
         streams: tuple[StreamCount, ...] = (),
         facts: dict[str, float] | None = None,
     ) -> None:
@@ -135,7 +133,7 @@ class Child:
                 time_s=time_s,
                 sent_ns=time.monotonic_ns(),
                 cpu_s=cpu_s,
-                queued=queued,
+                queued=sum(s.in_flight for s in streams if s.subscriber == "recorder"),
                 skipped=skipped,
                 message=message,
                 streams=streams,
@@ -143,9 +141,9 @@ class Child:
             )
         )
 
-    def ask(self, name: Literal["stop"]) -> None:
-        """Ask the supervisor for something, on behalf of a person."""
-        self._line.send(Command(name))
+    def ask(self, name: Literal["stop"], reason: str) -> None:
+        """Ask the supervisor for something."""
+        self._line.send(Command(name, (("reason", reason),)))
 
     def close(self) -> None:
         """Hang up."""
@@ -315,7 +313,7 @@ def record_run(child: Child, directory: str, config_text: str) -> None:
         addresses = dict(child.wait_for("run").addresses)
         sources.append(Subscriber(addresses["frames"], "recorder", "all"))
         sources.append(Subscriber(addresses["analyses"], "recorder", "all"))
-        _record(child, writer, sources, recorded)
+        _record(child, writer, sources, recorded, experiment.log.min_free_gb)
         state = child.final_state
     finally:
         writer.close(state)
@@ -329,8 +327,10 @@ def _record(
     writer: RunWriter,
     sources: list[Subscriber],
     recorded: dict[str, int],
+    min_free_gb: float,
 ) -> None:
     """Write until told to stop and nothing more comes."""
+    asked = False
     while True:
         for source in sources:
             source.ready()
@@ -342,8 +342,11 @@ def _record(
             writer.write_health(health)
         child.relayed.clear()
         writer.commit()
-        facts = {**recorded, "disk_free_gb": writer.free_gb()}
-        child.report("running", facts=facts)
+        free_gb = writer.free_gb()
+        child.report("running", facts={**recorded, "disk_free_gb": free_gb})
+        if free_gb < min_free_gb and not asked:
+            asked = True
+            child.ask("stop", f"only {free_gb:.1f} GB of disk are left")
         if child.stopping and not records:
             return
 
@@ -370,7 +373,7 @@ def _run_facts(
 
 def _record_one(writer: RunWriter, record: Any, recorded: dict[str, int]) -> None:
     if isinstance(record, Frame):
-        writer.write_frame(record)
+        _record_frame(writer, record)
         recorded["frames"] += 1
     elif isinstance(record, Analysed):
         writer.write_analysed(record)
@@ -379,8 +382,19 @@ def _record_one(writer: RunWriter, record: Any, recorded: dict[str, int]) -> Non
         writer.write_skip(record)
     elif isinstance(record, Reply):
         writer.write_reply(record)
-    elif not isinstance(record, Event | Request):  # both stand in their analysis
+    elif not isinstance(record, Event):  # an event stands in its analysis
         logger.warning("recorder: unexpected %s", type(record).__name__)
+
+
+def _record_frame(writer: RunWriter, frame: Frame) -> None:
+    """Write a frame; one that does not fit the run costs itself only."""
+    try:
+        writer.write_frame(frame)
+    except BadRun as error:
+        if writer.failed:
+            raise
+        info = frame.info
+        writer.write_skip(Skip(info.sequence, info.time_s, "recorder", str(error)))
 
 
 def experiment_of(config_text: str) -> Experiment:

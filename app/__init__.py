@@ -1,0 +1,1 @@
+"""What the user sees: command line, supervisor, window, status line and benchmarks."""

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 
-from inference.stage import InferenceStage
-
 from acquisition.records import Analysed, Command, Frame
 from acquisition.runner import Analyse, experiment_of
 from configs.schema import Experiment, Inference
 from inference.cards import load_model
 from inference.pixels import network_shape
 from inference.select import select_engine
+from inference.stage import InferenceStage
 from tracking.stage import TrackingStage
 
 

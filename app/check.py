@@ -136,9 +136,7 @@ def _model() -> Finding:
 def _micro_manager() -> Finding:
     core = importlib.metadata.version("pymmcore")
     interface = core.split(".")[3]
-    text = (
-        f"core {core}; an installed Micro-Manager must have device interface {interface}"
-    )
+    text = f"core {core}; an installed Micro-Manager needs device interface {interface}"
     return Finding("micro-manager", "ok", text)
 
 

@@ -45,7 +45,7 @@ def show_run(child: Child, config_text: str, _directory: str) -> None:
             budget_ms=experiment.budget.latency_ms,
             speed=experiment.run.speed,
             title=experiment.run.name,
-            on_stop=lambda: child.ask("stop"),
+            on_stop=lambda: child.ask("stop", "stopped from the window"),
         )
     finally:
         for source in sources:

@@ -24,9 +24,6 @@ COLOURS: dict[Mark, tuple[int, int, int]] = {
 DASH_PX = 5.0
 """Length of a dash, and of the gap after it, on the screen."""
 
-THUMBNAIL_PX = 44
-"""Side of the little picture of an event."""
-
 
 @dataclass(frozen=True, slots=True)
 class Crop:

@@ -199,7 +199,7 @@ class Session:
 
     def _take(self, sender: bytes, record: Any) -> None:
         if isinstance(record, Command) and record.name == "stop":
-            self.stop("stopped from the window", interrupted=True)
+            self.stop(dict(record.addresses).get("reason", "asked to"), True)
         if not isinstance(record, Ready | Health):
             return
         process = self._processes.get(record.process)
@@ -243,7 +243,7 @@ class Session:
                 health = acquisition.health
                 if health is not None and health.state == "faulted":
                     self._fault(health.message)
-                self.stop("the time-lapse is complete")
+                self.stop("complete")
 
     def _on_death(self, process: _Process) -> None:
         """Say so; restart the analysis, do without the window, else end the run."""

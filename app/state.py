@@ -27,13 +27,10 @@ from app.geometry import (
 )
 from app.history import History, Tails, wilson_interval
 from app.render import (
-    THUMBNAIL_PX,
-    Crop,
     automatic_levels,
-    compose,
     fixed_levels,
-    paint_table,
 )
+from app.thumbnail import cut_thumbnail
 from app.view import (
     EVERYTHING,
     EventRow,
@@ -54,7 +51,6 @@ RECENT_FRAMES = 200
 EVENTS_KEPT = 200
 """Of each kind, so that many contacts do not push the deaths out of the list."""
 
-THUMBNAIL_UM = 60.0
 SILENCE_S = 3.0
 """A process that says nothing for so long has stopped; it speaks every half second."""
 SCREENS = ("display", "terminal")
@@ -203,11 +199,20 @@ class ViewState:
             event.centre_yx_um,
             event.probability,
             known.action if known else "",
-            None if analysed is None else _thumbnail(analysed, event, self._dishes),
+            self._thumbnail(event, analysed),
         )
         same = [row.event_id for row in self._events.values() if row.kind == event.kind]
         if len(same) > EVENTS_KEPT:
             del self._events[same[0]]
+
+    def _thumbnail(
+        self, event: Event, analysed: Analysed | None
+    ) -> NDArray[np.uint8] | None:
+        dish = self._dishes.get(event.position)
+        if analysed is None or dish is None or dish.levels is None:
+            return None
+        here = analysed.segmented.info.position == event.position
+        return cut_thumbnail(analysed, event, dish.levels) if here else None
 
     def _take_request(self, request: Request) -> None:
         if request.request_id in self._event_of_request:
@@ -389,24 +394,3 @@ def _is_stalled(age_ms: float | None, interval_s: float | None) -> bool:
     if age_ms is None or interval_s is None:
         return False
     return age_ms > max(3000.0 * interval_s, 1000.0)
-
-
-def _thumbnail(
-    analysed: Analysed, event: Event, dishes: dict[str, _Dish]
-) -> NDArray[np.uint8] | None:
-    """Cut the event out of its frame, with outlines; nothing outside of the frame."""
-    segmented = analysed.segmented
-    dish = dishes.get(segmented.info.position)
-    if dish is None or dish.levels is None or segmented.info.position != event.position:
-        return None
-    place = Place(segmented.info, segmented.labels.shape)
-    height, width = segmented.labels.shape
-    side = min(THUMBNAIL_UM / place.pixel_um, height, width)
-    y, x = place.to_px(np.array(event.centre_yx_um))
-    top = float(np.clip(y - side / 2, 0, height - side))
-    left = float(np.clip(x - side / 2, 0, width - side))
-    mark, _, _ = marks_by_label(segmented.cells, analysed.tracks)
-    centres = centres_by_label(segmented.cells, place)
-    crop = Crop(top, left, side, side, THUMBNAIL_PX, THUMBNAIL_PX)
-    paint = paint_table(mark, centres, radii_by_label(segmented.cells, place))
-    return compose(segmented.phase, segmented.labels, paint, crop, dish.levels)

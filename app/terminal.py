@@ -55,23 +55,13 @@ class StatusLine:
             self._written_s = now_s
             self._write(view)
 
-    def say(self, line: str) -> None:
-        """Write one remark above the state."""
-        self._say(line)
-
     def close(self) -> None:
         """Leave the last state standing and give the terminal back."""
         if self._live is not None:
             self._live.stop()
 
-    def say(self, line: str) -> None:
+    def say(self, line: str, style: str = "") -> None:
         """Write a sentence that stays, above the state."""
-        self._put(line, "")
-
-    def _alarm(self, alarm: str) -> None:
-        self._put(f"! {alarm}", "bold red")
-
-    def _put(self, line: str, style: str) -> None:
         if self._live is None:
             self._stream.write(line + "\n")
             self._stream.flush()

@@ -5,8 +5,9 @@ the calibrated probability of every frame, made weaker the closer the frames fol
 another: neighbouring frames show the same mistake twice, so a burst proves little and a
 frame after minutes proves most. Contact is a rule on touching masks with memory.
 
-An event carries the frame that decided it and, as its time, when it began to show: the
-first crossing of the bar by the filter, the first frame of the touch.
+An event carries the frame that decided it and, as its time, when it began: for a death
+the frame from which on the evidence in sum spoke for it (the most likely change point,
+Page 1954), for a contact the first frame of the touch.
 """
 
 import itertools
@@ -26,6 +27,9 @@ FIRST_FRAME_WEIGHT = 0.3
 """Weight of the first frame of a track, which has none before it."""
 EVIDENCE_LIMIT = 3.0
 """One frame moves the log odds by at most this, however sure the network is."""
+SCEPTICISM = 1.0
+"""Log odds taken off every frame: live cells that round up, spread or shrink look dead
+for longer than a chance mistake."""
 LOG_ODDS_LIMIT = 15.0
 SMALLEST_PROBABILITY = 1e-4
 UNSURE_BAND = (0.35, 0.65)
@@ -52,7 +56,7 @@ def weigh_evidence(
     weight = np.where(
         np.isinf(step_s), FIRST_FRAME_WEIGHT, -np.expm1(-step_s / CORRELATION_S)
     )
-    evidence = weight * np.log(bounded / (1 - bounded))
+    evidence = weight * (np.log(bounded / (1 - bounded)) - SCEPTICISM)
     return np.clip(evidence, -EVIDENCE_LIMIT, EVIDENCE_LIMIT)
 
 
@@ -65,7 +69,8 @@ class _Lives:
     seen_s: NDArray[np.float64]  # time of the last frame with evidence, -inf never
     seen: NDArray[np.int32]  # frames with evidence
     above: NDArray[np.int32]  # consecutive ones over the bar
-    crossed_s: NDArray[np.float64]  # time of the first of those
+    onset_sum: NDArray[np.float64]  # evidence since it began to speak for death
+    onset_s: NDArray[np.float64]  # time of the first frame of that sum
     was_live: NDArray[np.bool_]  # settled, and believed to live
     dead: NDArray[np.bool_]  # for good
 
@@ -159,7 +164,7 @@ class _Deaths:
     def update(
         self, segmented: Segmented, tracks: Tracks, step_s: float
     ) -> list[tuple[int, float]]:
-        """Take one frame and give the rows that died, and when the bar was crossed."""
+        """Take one frame and give the rows that died, and when it began."""
         lives = self._lives = _follow(self._lives, tracks.track_id)
         if np.isfinite(step_s):
             lives.log_odds = self._age(lives.log_odds, step_s)
@@ -169,13 +174,17 @@ class _Deaths:
         known = np.isfinite(probability)
         rows, probability = rows[known], probability[known]
 
-        since_s = segmented.info.time_s - lives.seen_s[rows]
-        lives.log_odds[rows] += weigh_evidence(probability, since_s)
+        time_s = segmented.info.time_s
+        evidence = weigh_evidence(probability, time_s - lives.seen_s[rows])
+        lives.log_odds[rows] += evidence
         np.clip(lives.log_odds, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT, out=lives.log_odds)
-        lives.seen_s[rows] = segmented.info.time_s
+        begins = (lives.onset_sum[rows] <= 0) & (evidence > 0)
+        lives.onset_s[rows[begins]] = time_s
+        lives.onset_sum[rows] = np.maximum(lives.onset_sum[rows] + evidence, 0)
+        lives.seen_s[rows] = time_s
         lives.seen[rows] += 1
-        died = self._decide(rows, segmented.info.time_s)
-        return list(zip(died.tolist(), lives.crossed_s[died].tolist(), strict=True))
+        died = self._decide(rows)
+        return list(zip(died.tolist(), lives.onset_s[died].tolist(), strict=True))
 
     def _age(self, log_odds: NDArray[np.float64], step_s: float) -> NDArray[np.float64]:
         # P' = P + (1 - P) h, which for the odds o is (o + h) / (1 - h).
@@ -183,12 +192,11 @@ class _Deaths:
         hazard = min(-np.expm1(-self.rule.hazard_per_h * step_s / 3600), 0.5)
         return np.logaddexp(log_odds, np.log(hazard)) - np.log1p(-hazard)
 
-    def _decide(self, rows: NDArray[np.int64], time_s: float) -> NDArray[np.int64]:
+    def _decide(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         lives, bar = self._lives, self.rule.probability
         probability = _sigmoid(lives.log_odds[rows])
         settled = lives.seen[rows] >= self.rule.settle_frames
         lives.above[rows] = np.where(probability > bar, lives.above[rows] + 1, 0)
-        lives.crossed_s[rows[lives.above[rows] == 1]] = time_s
         lives.was_live[rows] |= settled & (probability < 1 - bar)
         dies = settled & ~lives.dead[rows] & (lives.above[rows] >= self.rule.frames)
         lives.dead[rows[dies]] = True
@@ -297,7 +305,8 @@ def _unknown(track_id: NDArray[np.int64]) -> _Lives:
         seen_s=np.full(count, -np.inf),
         seen=np.zeros(count, np.int32),
         above=np.zeros(count, np.int32),
-        crossed_s=np.zeros(count),
+        onset_sum=np.zeros(count),
+        onset_s=np.zeros(count),
         was_live=np.zeros(count, np.bool_),
         dead=np.zeros(count, np.bool_),
     )

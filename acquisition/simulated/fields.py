@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -102,49 +103,52 @@ def _field(
 
 def randomise(world: World, rng: Generator) -> World:
     """Draw a variant of a world for training, wider than any stand should be."""
-
-    def between(low: float, high: float) -> float:
-        return float(rng.uniform(low, high))
-
-    def factor(low: float, high: float) -> float:
-        return math.exp(between(math.log(low), math.log(high)))
-
-    optics, camera, cells = world.optics, world.camera, world.cells
-    new_optics = {
-        "halo_um": factor(25, 120),
-        "ring_amplitude": between(0.4, 0.8),
-        "defocus_um": float(np.clip(rng.normal(0, 1.3), -4, 4)),
-        "step_error_rad": tuple(rng.normal(0, 0.015, 4).clip(-0.1, 0.1).tolist()),
-        "vignetting": between(0.0, 0.28),
-        "tilt_rad": between(0.0, 0.15),
-        "speckle_mrad": factor(3, 20),
-        "dust": int(rng.integers(0, 15)),
-        "debris_per_mm2": optics.debris_per_mm2 * between(0, 2.2),
-        "floaters_per_mm2": optics.floaters_per_mm2 * between(0, 3),
-    }
-    new_camera = {
-        "background_e": factor(800, 4000),
-        "read_e": between(1.0, 2.5),
-        "flicker": between(0.0, 0.004),
-    }
-    mass = cells.mass_pg.model_copy(
-        update={
-            "median": cells.mass_pg.median * factor(0.7, 1.6),
-            "sigma": between(0.22, 0.33),
-        }
-    )
-    new_cells = {
-        "n": round(cells.n * between(120, 450) / 320),
-        "mass_pg": mass,
-        "area_scale": cells.area_scale * factor(0.75, 1.3),
-        "irregularity": cells.irregularity * factor(0.7, 1.4),
-        "granules": cells.granules * factor(0.6, 1.6),
-        "nucleus_contrast_sigma": between(0.22, 0.38),
+    camera = {
+        "background_e": _factor(rng, 800, 4000),
+        "read_e": float(rng.uniform(1.0, 2.5)),
+        "flicker": float(rng.uniform(0.0, 0.004)),
     }
     return world.model_copy(
         update={
-            "optics": optics.model_copy(update=new_optics),
-            "camera": camera.model_copy(update=new_camera),
-            "cells": cells.model_copy(update=new_cells),
+            "optics": world.optics.model_copy(update=_draw_optics(world, rng)),
+            "camera": world.camera.model_copy(update=camera),
+            "cells": world.cells.model_copy(update=_draw_culture(world, rng)),
         }
     )
+
+
+def _draw_optics(world: World, rng: Generator) -> dict[str, Any]:
+    optics = world.optics
+    return {
+        "halo_um": _factor(rng, 25, 120),
+        "ring_amplitude": float(rng.uniform(0.4, 0.8)),
+        "defocus_um": float(np.clip(rng.normal(0, 1.3), -4, 4)),
+        "step_error_rad": tuple(rng.normal(0, 0.015, 4).clip(-0.1, 0.1).tolist()),
+        "vignetting": float(rng.uniform(0.0, 0.28)),
+        "tilt_rad": float(rng.uniform(0.0, 0.15)),
+        "speckle_mrad": _factor(rng, 3, 20),
+        "dust": int(rng.integers(0, 15)),
+        "debris_per_mm2": optics.debris_per_mm2 * float(rng.uniform(0, 2.2)),
+        "floaters_per_mm2": optics.floaters_per_mm2 * float(rng.uniform(0, 3)),
+    }
+
+
+def _draw_culture(world: World, rng: Generator) -> dict[str, Any]:
+    cells = world.cells
+    mass = {
+        "median": cells.mass_pg.median * _factor(rng, 0.7, 1.6),
+        "sigma": float(rng.uniform(0.22, 0.33)),
+    }
+    return {
+        "n": round(cells.n * float(rng.uniform(120, 450)) / 320),
+        "mass_pg": cells.mass_pg.model_copy(update=mass),
+        "area_scale": cells.area_scale * _factor(rng, 0.75, 1.3),
+        "irregularity": cells.irregularity * _factor(rng, 0.7, 1.4),
+        "granules": cells.granules * _factor(rng, 0.6, 1.6),
+        "nucleus_contrast_sigma": float(rng.uniform(0.22, 0.38)),
+    }
+
+
+def _factor(rng: Generator, low: float, high: float) -> float:
+    """Draw evenly on a logarithmic scale."""
+    return math.exp(float(rng.uniform(math.log(low), math.log(high))))

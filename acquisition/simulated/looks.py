@@ -76,6 +76,7 @@ def look_at(cells: NDArray[np.void], now_min: float, world: World) -> NDArray[np
     looks["angle"] = cells["angle_rad"]
     opened = np.where(IS_DEAD[state], 1 - np.exp(-age / FADE_MIN), 0.0)
     looks["flatness"] = opened * cells["collapse"]
+    looks["roundness"] = _roundness(state, age)
     _shape(looks, cells, age, world)
     _outline(looks, cells, world)
     _inside(looks, cells, opened)
@@ -90,7 +91,7 @@ def _shape(
     age: NDArray[np.float64],
     world: World,
 ) -> None:
-    """Area and roundness: rounding in mitosis and apoptosis, swelling in necrosis."""
+    """Set the size: rounding in mitosis and apoptosis, swelling in necrosis."""
     state = cells["state"]
     grown = cells["birth_mass_pg"] * (1 + cells["cycle"])
     spread = 430 * (grown / 150) ** (2 / 3) * cells["spread"] * world.cells.area_scale
@@ -102,9 +103,8 @@ def _shape(
     shrinking = np.clip(age / 60, 0, 1)
     born = 175 * (grown / 140) ** (2 / 3)
     small = cells["shrink"] * (0.92 + 0.16 * looks["flatness"])
-    chosen = [state == code for code in range(8)]
     area = np.select(
-        chosen,
+        [state == code for code in range(8)],
         [
             spread,
             spread * (1 - up) + rounded * up,
@@ -116,22 +116,27 @@ def _shape(
             spread * cells["swell"] * (0.92 - 0.10 * looks["flatness"]),
         ],
     )
-    zero = np.zeros(len(cells))
-    roundness = np.select(
-        chosen,
+    looks["radius_um"] = np.sqrt(area / math.pi)
+
+
+def _roundness(
+    state: NDArray[np.uint8], age: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Give 0 for a spread cell to 1 for a sphere."""
+    zero = np.zeros(len(state))
+    return np.select(
+        [state == code for code in range(8)],
         [
             zero,
-            up,
-            down,
-            0.8 * shrinking,
+            np.clip(age / 8, 0, 1),
+            np.clip(1 - age / 120, 0, 1),
+            0.8 * np.clip(age / 60, 0, 1),
             zero + 0.8,
             zero + 0.8,
             0.25 * np.clip(age / 60, 0, 1),
             zero + 0.25,
         ],
     )
-    looks["radius_um"] = np.sqrt(area / math.pi)
-    looks["roundness"] = roundness
 
 
 def _outline(looks: NDArray[np.void], cells: NDArray[np.void], world: World) -> None:

@@ -14,7 +14,7 @@ from app.panels.style import (
     text_label,
 )
 from app.panels.toolkit import QtCore, QtGui, QtWidgets
-from app.render import THUMBNAIL_PX
+from app.thumbnail import THUMBNAIL_PX
 from app.view import EventRow, Figures, Mark, clock_text
 
 ROW_PX = THUMBNAIL_PX + 10

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from acquisition.errors import BadRun, VigilError
 from calibration.training.batches import BatchMaker, Pool
 from calibration.training.curves import draw_curves
 from calibration.training.evaluation import (
@@ -149,20 +150,20 @@ def train(recipe_path: Path, output_dir: Path, resume: bool = False) -> Path:
     """Train by a recipe; gives the folder of the finished model.
 
     Fields, checkpoint, curves and figures go into ``output_dir``. A run that was killed
-    continues with ``resume``; without it an existing checkpoint is an error of the
-    caller, so that hours of work are never overwritten.
+    continues with ``resume``; without it an existing checkpoint is refused, so
+    that hours of work are never overwritten.
 
     Raises
     ------
     BadConfig
         If the recipe is wrong.
-    FileExistsError
+    BadRun
         If there is a checkpoint and ``resume`` is not set.
     """
     recipe = load_recipe(recipe_path)
     output_dir.mkdir(parents=True, exist_ok=True)
     if (output_dir / CHECKPOINT).exists() and not resume:
-        raise FileExistsError(
+        raise BadRun(
             f"{output_dir} holds a training run; resume it, or choose another folder"
         )
     torch.set_num_threads(recipe.optimiser.threads or os.cpu_count() or 1)
@@ -223,12 +224,12 @@ def _wait_for(paths: list[Path], maker: Any) -> None:
 
     Raises
     ------
-    RuntimeError
+    VigilError
         If the process that makes them has died.
     """
     while not all(path.exists() for path in paths):
         if maker.exitcode not in (None, 0):
-            raise RuntimeError(
+            raise VigilError(
                 f"the process that renders the fields ended with {maker.exitcode}; "
                 "see its message above"
             )

@@ -166,11 +166,20 @@ def _convert(model: Model, padded: tuple[int, int], folder: Path) -> None:
             openvino.save_model(graph, fresh / _GRAPH_FILE, compress_to_fp16=False)
             hashes = json.dumps(_hashes(fresh), indent=2)
             (fresh / _HASHES_FILE).write_text(hashes, encoding="utf-8")
-            shutil.rmtree(folder, ignore_errors=True)
-            fresh.replace(folder)
+            _put(fresh, folder)
     except OSError as error:
         raise BadModel(
             f"the engine cache {folder.parent} cannot be written ({error.strerror}); "
             "make room or correct its permissions, or set inference.engine = "
             '"torch"'
         ) from error
+
+
+def _put(fresh: Path, folder: Path) -> None:
+    """Move an entry into place; one that another process put there meanwhile stays."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        fresh.replace(folder)
+    except OSError:
+        if not _is_whole(folder):
+            raise

@@ -1,48 +1,15 @@
 """``vigil run`` as a user starts it: whole runs in processes of their own."""
 
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from acquisition.archive.reader import RunReader
+from tests.app.live_runs import SMALL, result_of, start, vigil, wait_for
 
 pytestmark = pytest.mark.timeout(300)
-
-SMALL = ("--set", "simulated.size_px=256", "--set", "inference.engine=classical")
-"""A run that starts fast: a small frame and no network."""
-
-
-def vigil(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a folder of its own, without a display."""
-    return subprocess.run(
-        [sys.executable, "-m", "app", *arguments],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
-
-
-def environment() -> dict[str, str]:
-    """Give the environment without a display."""
-    hidden = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
-    return {key: value for key, value in os.environ.items() if key not in hidden}
-
-
-def result_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """Give the JSON object on the last line of stdout."""
-    assert done.stdout.strip(), done.stderr
-    loaded: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return loaded
 
 
 def test_a_short_run_ends_by_itself_with_every_key(tmp_path: Path) -> None:
@@ -72,21 +39,14 @@ def test_without_a_display_the_run_says_so(tmp_path: Path) -> None:
 def test_ctrl_c_seals_the_run(tmp_path: Path) -> None:
     """One Ctrl-C: exit code 130, the run complete on disk."""
     out = tmp_path / "run"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app", "run", "demo", "--output", str(out), *SMALL],
-        cwd=tmp_path,
-        env=environment(),
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 120
-    while not (out / "seg-00000.h5").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    process = start("run", "demo", "--output", str(out), *SMALL, folder=tmp_path)
+    wait_for((out / "seg-00000.h5").exists)
     time.sleep(4)
 
     process.send_signal(signal.SIGINT)
-    code = process.wait(60)
+    process.communicate(timeout=60)
 
-    assert code == 130
+    assert process.returncode == 130
     with RunReader(out) as run:
         assert run.state == "interrupted"
         assert len(run.sequences) > 0

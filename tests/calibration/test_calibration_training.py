@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from acquisition.errors import BadConfig
+from acquisition.errors import BadConfig, BadRun
 from calibration.training.batches import BatchMaker, Pool
 from calibration.training.evaluation import (
     ObjectScores,
@@ -257,6 +257,6 @@ def test_whole_run_gives_a_model_and_can_be_resumed(tmp_path: Path) -> None:
 
     assert load_model(str(folder)).card.training.steps == 4
     assert (tmp_path / "run" / CHECKPOINT).exists()
-    with pytest.raises(FileExistsError, match="resume"):
+    with pytest.raises(BadRun, match="resume"):
         train(recipe, tmp_path / "run")
     assert train(recipe, tmp_path / "run", resume=True) == folder

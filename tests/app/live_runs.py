@@ -1,0 +1,77 @@
+"""Starting ``vigil run`` in a process of its own, and finding its parts."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SMALL = ("--set", "simulated.size_px=256", "--set", "inference.engine=classical")
+"""A run that starts fast: a small frame and no network."""
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Give the environment without a display, plus what is asked for."""
+    hidden = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    kept = {key: value for key, value in os.environ.items() if key not in hidden}
+    return {**kept, **more}
+
+
+def vigil(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a folder of its own, without a display."""
+    return subprocess.run(
+        [sys.executable, "-m", "app", *arguments],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+
+
+def start(*arguments: str, folder: Path, **env: str) -> subprocess.Popen[str]:
+    """Start the command line in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "app", *arguments],
+        cwd=folder,
+        env=environment(**env),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def result_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """Give the JSON object on the last line of stdout."""
+    assert done.stdout.strip(), done.stderr
+    loaded: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return loaded
+
+
+def wait_for(condition: Callable[[], Any], timeout_s: float = 120.0) -> Any:
+    """Wait until something is true and give it."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+    return found
+
+
+def process_id(run: Path, name: str) -> int | None:
+    """Give the process id that a part of the run last wrote into its health log."""
+    log = run / "health.jsonl"
+    if not log.is_file():
+        return None
+    found = None
+    for line in log.read_text().splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue  # the last line may be half written
+        if entry["process"] == name and entry["state"] == "running":
+            found = int(dict(entry["facts"])["pid"])
+    return found
