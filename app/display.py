@@ -43,7 +43,7 @@ def show_run(child: Child, config_text: str, _directory: str) -> None:
             drain(child, sources),
             experiment.display,
             budget_ms=experiment.budget.latency_ms,
-            speed=experiment.run.speed,
+            speed=experiment.run.pace,
             title=experiment.run.name,
             on_stop=lambda: child.ask("stop", "stopped from the window"),
         )

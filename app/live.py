@@ -54,7 +54,7 @@ class LiveRun:
         fault = "asked for" if headless else display_fault()
         self._without_window = fault
         self._view = ViewState(
-            experiment.display, experiment.budget.latency_ms, experiment.run.speed
+            experiment.display, experiment.budget.latency_ms, experiment.run.pace
         )
         self._line = StatusLine(sys.stderr, sys.stderr.isatty())
         self._shown = 0.0
@@ -134,8 +134,9 @@ class LiveRun:
             ]
         now = time.monotonic()
         if self._sources:
-            for record in receive_any(self._sources, 0):
-                self._view.take(record)
+            while records := receive_any(self._sources, 0):
+                for record in records:
+                    self._view.take(record)
         if self._sources and now - self._shown > STATUS_EVERY_S:
             self._shown = now
             self._sources[0].ready()

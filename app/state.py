@@ -51,8 +51,9 @@ RECENT_FRAMES = 200
 EVENTS_KEPT = 200
 """Of each kind, so that many contacts do not push the deaths out of the list."""
 
-SILENCE_S = 3.0
-"""A process that says nothing for so long has stopped; it speaks every half second."""
+SILENCE_S = 10.0
+"""A process that says nothing for so long has stopped; it speaks every half second,
+but a first start may compile for a few seconds."""
 SCREENS = ("display", "terminal")
 """Subscribers whose replaced frames are no loss: they only show."""
 LIVELY = ("running", "holding")

@@ -34,6 +34,11 @@ class Run(Section):
     seed: int = Field(1, ge=0, le=2**31 - 1)
     """Seed of everything random in a simulated run."""
 
+    @property
+    def pace(self) -> float:
+        """Experiment seconds per wall second, whatever the clock: 1 when it is real."""
+        return 1.0 if self.clock == "real" else self.speed
+
 
 class Microscope(Section):
     """Which stand, and which of its devices plays which part."""

@@ -28,8 +28,8 @@ FIRST_FRAME_WEIGHT = 0.3
 EVIDENCE_LIMIT = 3.0
 """One frame moves the log odds by at most this, however sure the network is."""
 SCEPTICISM = 1.0
-"""Log odds taken off every frame: live cells that round up, spread or shrink look dead
-for longer than a chance mistake."""
+"""Log odds taken off every frame of a cell known to live: cells that round up, spread
+or shrink look dead for longer than by chance."""
 LOG_ODDS_LIMIT = 15.0
 SMALLEST_PROBABILITY = 1e-4
 UNSURE_BAND = (0.35, 0.65)
@@ -37,7 +37,9 @@ UNSURE_BAND = (0.35, 0.65)
 
 
 def weigh_evidence(
-    dead_probability: NDArray[np.floating[Any]], step_s: NDArray[np.float64]
+    dead_probability: NDArray[np.floating[Any]],
+    step_s: NDArray[np.float64],
+    was_live: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
     """Give the log odds that one frame adds, after its steps since the frame before.
 
@@ -47,6 +49,8 @@ def weigh_evidence(
         (cell,) calibrated probability of this frame alone.
     step_s
         (cell,) experiment seconds since the cell was last seen; infinite for never.
+    was_live
+        (cell,) known to have lived.
     """
     bounded = np.clip(
         dead_probability.astype(np.float64),
@@ -56,8 +60,8 @@ def weigh_evidence(
     weight = np.where(
         np.isinf(step_s), FIRST_FRAME_WEIGHT, -np.expm1(-step_s / CORRELATION_S)
     )
-    evidence = weight * (np.log(bounded / (1 - bounded)) - SCEPTICISM)
-    return np.clip(evidence, -EVIDENCE_LIMIT, EVIDENCE_LIMIT)
+    log_odds = np.log(bounded / (1 - bounded)) - SCEPTICISM * was_live
+    return np.clip(weight * log_odds, -EVIDENCE_LIMIT, EVIDENCE_LIMIT)
 
 
 @dataclass(slots=True)
@@ -175,7 +179,9 @@ class _Deaths:
         rows, probability = rows[known], probability[known]
 
         time_s = segmented.info.time_s
-        evidence = weigh_evidence(probability, time_s - lives.seen_s[rows])
+        evidence = weigh_evidence(
+            probability, time_s - lives.seen_s[rows], lives.was_live[rows]
+        )
         lives.log_odds[rows] += evidence
         np.clip(lives.log_odds, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT, out=lives.log_odds)
         begins = (lives.onset_sum[rows] <= 0) & (evidence > 0)
