@@ -29,7 +29,7 @@ import psutil
 from acquisition.archive.directory import load_manifest
 from acquisition.archive.schema import MANIFEST, RunFacts
 from acquisition.archive.writer import RunWriter
-from acquisition.errors import BadRun, VigilError
+from acquisition.errors import BadInput, BadRun, VigilError
 from acquisition.records import (
     Analysed,
     Command,
@@ -183,6 +183,8 @@ def run_child(
         work(child, *arguments)
     except Stopped:
         child.report("ended")
+    except BadInput as error:
+        child.report("faulted", message=str(error), facts={"bad_input": 1.0})
     except VigilError as error:
         child.report("faulted", message=str(error))
     except Exception as error:

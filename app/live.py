@@ -1,5 +1,6 @@
 """A live run from the user's side: preflight, directory, status and summary."""
 
+import shutil
 import signal
 import sys
 import time
@@ -12,6 +13,7 @@ from acquisition.archive.directory import (
     create_exact_directory,
     create_run_directory,
 )
+from acquisition.errors import BadInput
 from acquisition.records import Health, Ready
 from acquisition.stream import Subscriber, receive_any
 from app.display import display_fault
@@ -37,6 +39,9 @@ def run_live(
         directory = create_run_directory(parent, experiment.run.name, datetime.now())
     run = LiveRun(experiment, directory, headless=headless)
     outcome = run.run()
+    if outcome.state == "refused":
+        shutil.rmtree(directory)  # made by us, and nothing was recorded into it
+        raise BadInput(outcome.reason)
     return run.result(outcome)
 
 
@@ -85,19 +90,18 @@ class LiveRun:
 
     def result(self, outcome: Outcome) -> dict[str, Any]:
         """Give the summary of the finished run, read from its directory."""
-        made = 0
-        if "acquisition" in outcome.health:
-            made = int(dict(outcome.health["acquisition"].facts)["frames_made"])
+        if outcome.state == "faulted":
+            self._line.say(f"FAULT: {outcome.reason}")
+        acquisition = outcome.health.get("acquisition")
+        facts = dict(acquisition.facts) if acquisition is not None else {}
         result = {
             "run_dir": str(self._directory),
             "state": outcome.state,
             "reason": outcome.reason,
             "seed": self._experiment.run.seed,
-            "frames_made": made,
+            "frames_made": int(facts.get("frames_made", 0)),
             **summarise(self._directory),
         }
-        if outcome.state == "faulted":
-            self._line.say(f"FAULT: {outcome.reason}")
         self._line.say(
             f"{outcome.state}: {result['frames_recorded']} frames recorded, "
             f"{result['tracks']} tracks, {result['deaths']} deaths, "

@@ -52,7 +52,7 @@ class _Process:
 class Outcome:
     """How a run ended."""
 
-    state: str  # ended, faulted, interrupted
+    state: str  # ended, interrupted, faulted; refused: bad input, nothing was acquired
     reason: str
     health: dict[str, Health]
     wall_s: float
@@ -90,6 +90,7 @@ class Session:
         self._reason = ""
         self._stop_asked = False
         self._interrupted = False
+        self._refused = False
         self._pinged = 0.0
         self._started = time.monotonic()
 
@@ -169,9 +170,18 @@ class Session:
         for process in self._processes.values():
             failed = process.ended or not process.handle.is_alive()
             if failed and process.name != "display":
-                said = process.health.message if process.health else ""
-                self._fault(f"{process.name} did not start: {said or 'see above'}")
+                self._refuse(process)
         return self._stop_asked
+
+    def _refuse(self, process: _Process) -> None:
+        """Note why a process did not start, and whether the user can put it right."""
+        health = process.health
+        if health is not None and "bad_input" in dict(health.facts):
+            self._refused = True
+            self._fault(health.message)
+        else:
+            said = health.message if health else "see the log above"
+            self._fault(f"{process.name} did not start: {said}")
 
     def _on_ready(self, ready: Ready) -> None:
         process = self._processes[ready.process]
@@ -314,6 +324,8 @@ class Session:
             h.state == "faulted" for n, h in healths.items() if n == "recorder"
         )
         self.state = "faulted" if faulted else self._final_state()
+        if self._refused:
+            self.state = "refused"
         reason = self._reason
         recorder = healths.get("recorder")
         if recorder is not None and recorder.state == "faulted":

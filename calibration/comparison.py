@@ -2,11 +2,12 @@
 
 An object is what shows at least the smallest area that the run looked for: a sliver at
 the border that no setting could find is left out on both sides. Cells cut by the border
-otherwise count like all others.
+otherwise count like all others. What the run said about a cell is the state that it
+showed: the filtered one of its track, or of the frame alone while it has no track.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,8 @@ class Comparison:
     track_id: NDArray[np.int64]  # (tracked object,)
     match_true: NDArray[np.int64]  # (match,) true id
     match_track: NDArray[np.int64]  # (match,)
-    objects: ObjectTable
+    objects: ObjectTable  # with the states that were shown
+    frame_objects: ObjectTable  # with the states of the frame alone
     matched: int  # objects, tracked or not
     matched_closely: int  # at three quarters IoU
     found: int
@@ -101,12 +103,24 @@ def compare_frame(
         match_track=np.array(
             [track_of[int(overlaps.found[row])] for row in known], np.int64
         ),
-        objects=_tabulate(overlaps, rows, (true_id, found), dead, cells),
+        objects=_tabulate(overlaps, rows, (true_id, found), dead, show(cells, tracks)),
+        frame_objects=_tabulate(overlaps, rows, (true_id, found), dead, cells),
         matched=rows.size,
         matched_closely=int((overlaps.iou[rows] >= 0.75).sum()),
         found=found.size,
         left_out=small.size,
     )
+
+
+def show(cells: Cells, tracks: Tracks) -> Cells:
+    """Give the cells with the filtered state of their tracks, where they have one."""
+    seen = (tracks.label > 0) & np.isin(tracks.label, cells.label)
+    row = np.searchsorted(cells.label, tracks.label[seen])
+    changed = {}
+    for name in ("dead_probability", "state", "unsure"):
+        changed[name] = getattr(cells, name).copy()
+        changed[name][row] = getattr(tracks, name)[seen]
+    return replace(cells, **changed)
 
 
 def _tabulate(
@@ -242,6 +256,7 @@ def name_reports(
     events around the report; without any, or if both tracks of a pair are one cell,
     the report names nobody.
     """
+    time_of = {frame.sequence: frame.time_s for frame in frames}
     matches: dict[int, list[tuple[float, int]]] = {}
     for frame in frames:
         for track, cell in zip(
@@ -255,7 +270,8 @@ def name_reports(
         }
         known = len(cells) == len(event.tracks) and None not in cells
         ids = tuple(sorted(cell for cell in cells if cell is not None))
-        named.append(Happening(event.time_s, ids if known else ()))
+        decided_s = time_of.get(event.sequence)
+        named.append(Happening(event.time_s, ids if known else (), decided_s))
     return tuple(named)
 
 

@@ -22,7 +22,9 @@ BACKGROUND_SHARE = 0.35
 """This share of the blocks, the flattest, are believed to be background at first."""
 OUTLIER_SIGMAS = 3.0
 """Blocks further than this from the fitted surface do not count."""
-START = 0.3
+LOWEST_SHARE = 0.3
+"""After a first fit only this share of them, the lowest in phase, counts: in a crowd
+most of the flat blocks lie inside cells. The next rounds take in what fits."""
 FIT_ROUNDS = 6
 ROOT_ROUNDS = 2
 RESIDUAL_SMOOTHING_BLOCKS = 3.0
@@ -59,7 +61,7 @@ class PhaseRetrieval:
         phase = np.arctan2(
             self._sign * self._ring * means[2], direct + self._ring * means[1]
         )
-        tilt = _background(phase, flat, self._surface, START)
+        tilt = _background(phase, flat, self._surface, LOWEST_SHARE)
         gain = self._ring / 4
         size = self._direct.shape[::-1]
         return coded_phase(
@@ -124,13 +126,13 @@ def _background(
     values: NDArray[np.floating],
     flat: NDArray[np.bool_],
     surface: NDArray[np.float64],
-    start: float = 1.0,
+    lowest: float = 1.0,
 ) -> Floats:
     """Give the surface (by, bx) that runs through the background of ``values``.
 
     A quadratic surface is fitted to the flat blocks, with Tukey's biweight against
-    cells among them; what it leaves is smoothed over the blocks that counted. With
-    ``start`` a quantile, only the lowest blocks count at first: cells lie above.
+    cells among them; what it leaves is smoothed over the blocks that counted. After
+    the first round only the share ``lowest`` counts, where cells lie above.
     """
     chosen = np.flatnonzero(flat)
     terms, seen = surface[chosen], values.ravel()[chosen].astype(np.float64)
@@ -142,8 +144,8 @@ def _background(
         spread = 1.4826 * np.median(np.abs(residual[weights > 0])) + 1e-12
         distance = residual / (OUTLIER_SIGMAS * spread)
         weights = np.maximum(1 - distance**2, 0) ** 2
-        if fit_round == 0 and start < 1:
-            weights = (residual <= np.quantile(residual, start)).astype(np.float64)
+        if fit_round == 0 and lowest < 1:
+            weights = (residual <= np.quantile(residual, lowest)).astype(np.float64)
     fitted = surface @ np.linalg.solve(normal, scaled.T @ seen)
     left = np.zeros((2, *values.shape), np.float32)
     left[0].ravel()[chosen] = residual * weights

@@ -263,8 +263,9 @@ def _identity_matches(true: NDArray[np.int64], found: NDArray[np.int64]) -> int:
 class Happening:
     """An event in terms of true cells."""
 
-    time_s: float
+    time_s: float  # when it began, truly or as reported
     cells: tuple[int, ...]  # true ids in order; empty where a track has no true cell
+    decided_s: float | None = None  # of a report: the frame that decided it
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +276,8 @@ class EventScore:
     found: int
     true_hit: int  # true events that were reported
     found_right: int  # reports that were right
-    delays_s: tuple[float, ...]  # signed, of the true events that were reported
+    delays_s: tuple[float, ...]  # reported less true beginning, of the true_hit
+    alerts_s: tuple[float, ...]  # the same to the deciding frame, where it is known
 
     @property
     def recall(self) -> float | None:
@@ -306,19 +308,23 @@ def match_events(
         for number, report in enumerate(found)
         if report.cells == real.cells and abs(report.time_s - real.time_s) <= window_s
     )
-    delay_of: dict[int, float] = {}
+    report_of: dict[int, int] = {}
     right: set[int] = set()
     for _, at, number in options:
-        if once and (at in delay_of or number in right):
+        if once and (at in report_of or number in right):
             continue
-        delay_of.setdefault(at, found[number].time_s - true[at].time_s)
+        report_of.setdefault(at, number)
         right.add(number)
+    hits = [(found[number], true[at]) for at, number in sorted(report_of.items())]
     return EventScore(
         true=len(true),
         found=len(found),
-        true_hit=len(delay_of),
+        true_hit=len(report_of),
         found_right=len(right),
-        delays_s=tuple(delay_of[at] for at in sorted(delay_of)),
+        delays_s=tuple(one.time_s - two.time_s for one, two in hits),
+        alerts_s=tuple(
+            one.decided_s - two.time_s for one, two in hits if one.decided_s is not None
+        ),
     )
 
 

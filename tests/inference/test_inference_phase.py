@@ -131,6 +131,19 @@ def test_background_is_zero() -> None:
     assert phase[empty].std() < 5e-3
 
 
+def test_a_crowded_field_keeps_its_background() -> None:
+    """With cells on three quarters of the field, the gaps still read about 0 rad."""
+    truth = np.full(SHAPE, 0.8)
+    truth[:, 100:140] = truth[:, 240:280] = truth[150:170] = 0
+
+    phase = phase_in_rad(
+        retrieve_phase(recorded(steps(truth, np.ones(SHAPE, complex))), STAND)
+    )
+
+    assert (truth == 0).mean() < 0.3
+    assert abs(np.median(phase[truth == 0])) < 0.02
+
+
 def test_thick_cells_do_not_wrap() -> None:
     """A round cell of 4.5 rad, more than half a turn, is retrieved as it is."""
     truth = discs(count=6)

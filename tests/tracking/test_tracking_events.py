@@ -39,7 +39,9 @@ def test_death_fires_once_and_stays(step_s):
 
     events = [event for _, found in results for event in found]
     assert [event.kind for event in events] == ["death"]
-    assert 20 * step_s < events[0].time_s <= 20 * step_s + max(1200, 8 * step_s)
+    assert events[0].time_s == 20 * step_s
+    decided_s = events[0].sequence - 1
+    assert 20 * step_s < decided_s <= 20 * step_s + max(1200, 8 * step_s)
     assert events[0].probability > events[0].threshold == 0.95
     assert results[-1][0].state.tolist() == [2]
 
@@ -83,12 +85,14 @@ def test_burst_is_no_proof():
 
 def test_evidence_is_bounded():
     """No frame, however sure, moves the log odds by more than three."""
-    step_s = np.array([np.inf, 20.0, 1e6, 1e6])
+    step_s = np.array([np.inf, 20.0, 1e6, 1e6, 20.0])
+    was_live = np.array([False, False, True, False, True])
 
-    evidence = weigh_evidence(np.array([0.9, 0.9, 1.0, 0.0]), step_s)
+    evidence = weigh_evidence(np.array([0.9, 0.9, 1.0, 0.0, 0.9]), step_s, was_live)
 
     assert evidence[:2] == pytest.approx([0.659, 0.623], abs=0.001)
-    assert evidence[2:].tolist() == [3.0, -3.0]
+    assert evidence[2:4].tolist() == [3.0, -3.0]
+    assert evidence[4] < evidence[1]
 
 
 def test_unknown_probability_is_no_evidence():

@@ -1,0 +1,122 @@
+"""The other presets through the whole loop: the C++ core, and recorded sequences."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from acquisition.archive.reader import RunReader
+from tests.app.live_runs import result_of, vigil
+
+pytestmark = pytest.mark.timeout(300)
+
+T98G = ("--set", "microscope.pixel_size_um=0.87", "--set", "sequence.interval_s=300")
+"""What the files of the real phase-contrast images do not say themselves."""
+
+
+def test_the_demonstration_camera_runs_the_same_loop(tmp_path: Path) -> None:
+    """Micro-Manager's C++ core and its demonstration devices, end to end."""
+    done = vigil(
+        "run", "micromanager", "--output", "run", "--duration", "5", "--json",
+        "--set", "inference.engine=classical", folder=tmp_path,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert result_of(done)["frames_recorded"] >= 3
+    with RunReader(tmp_path / "run") as run:
+        frame = run.frame(int(run.sequences[0]))
+        assert frame is not None
+        assert frame.pixels.shape == (1, 512, 512)
+
+
+def make_sequence(folder: Path, count: int = 6) -> Path:
+    """Write a folder of images of two dark discs that drift, on a noisy ground."""
+    folder.mkdir()
+    y, x = np.mgrid[:192, :192]
+    rng = np.random.default_rng(5)
+    for number in range(count):
+        image = rng.normal(2000, 20, (192, 192))
+        for centre in ((60, 60 + number), (130, 120 - number)):
+            inside = (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < 15**2
+            image[inside] += rng.normal(0, 400, inside.sum())
+        tifffile.imwrite(folder / f"t{number:03d}.tif", image.astype(np.uint16))
+    return folder
+
+
+def test_every_image_of_a_folder_is_analysed(tmp_path: Path) -> None:
+    """Replay is frame by frame: nothing is replaced, time is that of the images."""
+    images = make_sequence(tmp_path / "images")
+
+    done = vigil(
+        "run", "replay", "--images", str(images), "--output", "run", "--json",
+        "--set", "microscope.pixel_size_um=0.65", "--set", "sequence.interval_s=60",
+        "--set", "inference.engine=classical", folder=tmp_path,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    with RunReader(tmp_path / "run") as run:
+        assert run.analysed_sequences.tolist() == [1, 2, 3, 4, 5, 6]
+        times = [run.info(s).time_s for s in run.sequences]
+    np.testing.assert_allclose(np.diff(times), 60)
+
+
+def test_a_corrupt_image_costs_one_frame(tmp_path: Path) -> None:
+    """The damaged file is named in the log, the others are analysed."""
+    images = make_sequence(tmp_path / "images")
+    path = images / "t003.tif"
+    path.write_bytes(path.read_bytes()[:4000])
+
+    done = vigil(
+        "run", "replay", "--images", str(images), "--output", "run", "--json",
+        "--set", "microscope.pixel_size_um=0.65", "--set", "sequence.interval_s=60",
+        "--set", "inference.engine=classical", folder=tmp_path,
+    )  # fmt: skip
+
+    assert done.returncode in (0, 2), done.stderr
+    assert "t003.tif" in done.stderr
+
+
+def test_a_pixel_size_nobody_knows_is_asked_for(tmp_path: Path) -> None:
+    """Pixel size and interval are never guessed."""
+    images = make_sequence(tmp_path / "images", 2)
+
+    done = vigil("run", "replay", "--images", str(images), folder=tmp_path)
+
+    assert done.returncode == 2
+    assert "pixel_size_um" in done.stderr
+
+
+@pytest.mark.slow
+def test_real_fields_run_and_are_scored_with_a_baseline(
+    real_data: Path, tmp_path: Path
+) -> None:
+    """Eight real phase-contrast fields: instance F1 beside the classical one."""
+    fields = real_data / "seg_phase_usiigaci"
+    done = vigil(
+        "run", "replay", "--images", str(fields), "--output", "run", "--json", *T98G,
+        folder=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+    scored = vigil("score", "run", "--truth", str(fields), "--json", folder=tmp_path)
+
+    assert scored.returncode == 0, scored.stderr
+    figures = result_of(scored)
+    assert result_of(done)["frames_analysed"] == 8
+    assert 0 <= figures["instance_f1_50"] <= 1
+    assert 0 <= figures["baseline_instance_f1_50"] <= 1
+
+
+@pytest.mark.slow
+def test_a_real_sequence_runs_to_its_end(real_data: Path, tmp_path: Path) -> None:
+    """The 37 frames of a real time-lapse are all analysed and tracked."""
+    images = real_data / "timelapse_phase_t98g"
+
+    done = vigil(
+        "run", "replay", "--images", str(images), "--output", "run", "--json", *T98G,
+        folder=tmp_path,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert result_of(done)["frames_analysed"] == 37
