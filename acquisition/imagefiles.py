@@ -1,6 +1,7 @@
 """Single image files: what they hold, by their headers, and one page at a time."""
 
 import itertools
+import re
 import statistics
 import struct
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ TIFF_SUFFIXES = (".tif", ".tiff")
 SUFFIXES = (*TIFF_SUFFIXES, ".png")
 """Kinds of files that can be read."""
 
+LABELS = re.compile(r"_(instances|masks?|labels?|ids)(_|\.|$)", re.IGNORECASE)
+"""Files of a folder whose names say that they hold labels, not images."""
+
 MICROMETRES = {"nm": 1e-3, "um": 1.0, "micron": 1.0, "microns": 1.0, "mm": 1e3}
 SECONDS = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
 
@@ -34,6 +38,39 @@ class ImageFile:
     planes: int  # channels or slices that belong to one time, 1 if there are none
     pixel_size_um: float | None
     interval_s: float | None
+
+
+def list_images(path: Path, *, labels: bool = False) -> list[Path]:
+    """List the image files, or the label files, of a path in natural order.
+
+    A file stands for itself; of a folder the names decide which is which.
+
+    Raises
+    ------
+    BadImages
+        If there is no such path, or nothing of that kind in the folder.
+    """
+    if path.is_file():
+        if path.suffix.lower() not in SUFFIXES:
+            raise BadImages(f"{path}: not one of {', '.join(SUFFIXES)}")
+        return [path]
+    if not path.is_dir():
+        raise BadImages(f"{path}: no such file or folder")
+    everything = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES]
+    files = [file for file in everything if bool(LABELS.search(file.name)) == labels]
+    if not files:
+        kind = "label image (_instances, _mask, _labels)" if labels else "image"
+        raise BadImages(
+            f"{path}: no {kind} in this folder ({', '.join(SUFFIXES)}; "
+            f"{len(everything)} of the other kind)"
+        )
+    return sorted(files, key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[int, int | str]]:
+    """Sort key that reads digits as numbers."""
+    parts = re.split(r"(\d+)", path.name.lower())
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts]
 
 
 def describe_file(path: Path) -> ImageFile:

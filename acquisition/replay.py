@@ -1,7 +1,6 @@
 """Recorded images played through the loop as if a camera took them now."""
 
 import logging
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +12,14 @@ from numpy.typing import NDArray
 from pymmcore_plus.experimental.unicore import CameraDevice
 
 from acquisition.errors import BadImages, FrameMissing
-from acquisition.imagefiles import SUFFIXES, ImageFile, describe_file, read_image
+from acquisition.imagefiles import (
+    ImageFile,
+    describe_file,
+    list_images,
+    read_image,
+)
 
 logger = logging.getLogger(__name__)
-
-LEFT_OUT = re.compile(r"_(instances|masks?|labels?|ids)(_|\.|$)", re.IGNORECASE)
-"""Files of a folder whose names say that they hold labels, not images."""
 
 SCALE_OF_8_BIT = 257
 """255 counts of an 8-bit image become 65535, the full range of the frames."""
@@ -64,7 +65,7 @@ class ImageSequence:
             If nothing can be played: missing, damaged, of mixed sizes or types, in
             colour, or with channels that are no phase steps. The file is named.
         """
-        files = tuple(describe_file(file) for file in _list(Path(path)))
+        files = tuple(describe_file(file) for file in list_images(Path(path)))
         first = files[0]
         for file in files:
             if (file.shape, file.dtype) != (first.shape, first.dtype):
@@ -177,31 +178,3 @@ class SequenceCamera(CameraDevice):
                 time.sleep(max(0.0, begin + self._exposure_ms / 1e3 - time.monotonic()))
             given += 1
             yield {}
-
-
-def _list(path: Path) -> list[Path]:
-    """List the image files in natural order."""
-    if path.is_file():
-        if path.suffix.lower() not in SUFFIXES:
-            raise BadImages(f"{path}: not one of {', '.join(SUFFIXES)}")
-        return [path]
-    if not path.is_dir():
-        raise BadImages(f"{path}: no such file or folder")
-    images = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES]
-    files = sorted(
-        (file for file in images if not LEFT_OUT.search(file.name)), key=_natural
-    )
-    if not files:
-        raise BadImages(
-            f"{path}: no image in this folder ({', '.join(SUFFIXES)}; "
-            f"{len(images)} label images left out)"
-        )
-    if len(files) < len(images):
-        logger.info("%s: %d label images left out", path, len(images) - len(files))
-    return files
-
-
-def _natural(path: Path) -> list[tuple[int, int | str]]:
-    """Sort key that reads digits as numbers."""
-    parts = re.split(r"(\d+)", path.name.lower())
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts]

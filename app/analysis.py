@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from acquisition.records import Analysed, Command, Frame
+from acquisition.records import Analysed, Command, Frame, Modality
 from acquisition.runner import Analyse, experiment_of
 from configs.schema import Experiment, Inference
-from inference.cards import load_model
+from inference.cards import Card, load_model
 from inference.pixels import network_shape
 from inference.select import select_engine
 from inference.stage import InferenceStage
@@ -28,7 +28,7 @@ def build_analysis(
     """
     card_um_per_px = model_pixel_size(experiment.inference)
     seen = network_shape(shape, pixel_size_um, card_um_per_px)
-    engine, _card, notes = select_engine(experiment.inference, seen)
+    engine, card, notes = select_engine(experiment.inference, seen)
     inference = InferenceStage(
         engine, card_um_per_px, experiment.inference, experiment.stand
     )
@@ -41,7 +41,16 @@ def build_analysis(
     def analyse(frame: Frame) -> Analysed:
         return tracking(inference(frame))
 
+    if card is not None and experiment.microscope.modality not in card.modalities:
+        notes = (*notes, _warning(card, experiment.microscope.modality))
     return analyse, notes
+
+
+def _warning(card: Card, modality: Modality) -> str:
+    return (
+        f"model {card.name} was made for {', '.join(card.modalities)}, these frames "
+        f"are {modality}: do not trust its cells before you have scored them"
+    )
 
 
 def model_pixel_size(settings: Inference) -> float | None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from acquisition.archive.reader import RunReader
@@ -19,6 +18,7 @@ from acquisition.errors import BadImages, BadRun
 from acquisition.simulated.truth import TruthReader
 from calibration.comparison import Comparison, compare_frame
 from calibration.figures import Score, event_figures, object_figures, track_figures
+from calibration.masks import read_masks
 from configs.loading import load_experiment
 from configs.schema import Experiment
 from inference.engines.classical import ClassicalEngine
@@ -86,8 +86,8 @@ def score_run(run_dir: Path) -> Score:
     return score
 
 
-def score_masks(run_dir: Path, labels_tif: Path) -> Score:
-    """Score a run on recorded images against label masks, page = frame.
+def score_masks(run_dir: Path, labels: Path) -> Score:
+    """Score a run on recorded images against label masks, page or file = frame.
 
     The engine without a network is run on the kept frames as a baseline.
 
@@ -103,7 +103,7 @@ def score_masks(run_dir: Path, labels_tif: Path) -> Score:
     BadImages
         If the masks cannot be read or do not have the shape of the frames.
     """
-    pages = _read_masks(labels_tif)
+    pages = read_masks(labels)
     ours, baseline = _Tally(), _Tally()
     with RunReader(run_dir) as run:
         settings = _settings(run)
@@ -111,23 +111,23 @@ def score_masks(run_dir: Path, labels_tif: Path) -> Score:
             ClassicalEngine(), None, settings.inference, settings.stand
         )
         for number in run.analysed_sequences.tolist():
-            labels = run.labels(number)
-            if labels is None or number > len(pages):
+            found = run.labels(number)
+            if found is None or number > len(pages):
                 continue
             mask = pages[number - 1]
-            if mask.shape != labels.shape:
+            if mask.shape != found.shape:
                 raise BadImages(
-                    f"{labels_tif}: page {number} has the shape {mask.shape}, frame "
-                    f"{number} of the run {labels.shape}; give the masks of its images"
+                    f"{labels}: page {number} has the shape {mask.shape}, frame "
+                    f"{number} of the run {found.shape}; give the masks of its images"
                 )
-            ours.count(mask, labels)
+            ours.count(mask, found)
             frame = run.frame(number)
             if frame is not None:
                 baseline.count(mask, classical(frame).labels)
     if not ours.frames:
         raise BadRun(
             f"{run_dir}: no frame has both recorded labels and one of the {len(pages)} "
-            f"masks of {labels_tif}; record with log.labels = true"
+            f"masks of {labels}; record with log.labels = true"
         )
     score: Score = dict.fromkeys(KEYS)
     return score | {
@@ -163,29 +163,6 @@ class _Tally:
 
 def _close(iou: NDArray[np.float64]) -> int:
     return int((iou >= 0.75).sum())
-
-
-def _read_masks(path: Path) -> list[NDArray[np.uint16]]:
-    try:
-        stack = np.asarray(tifffile.imread(path))
-    except (OSError, ValueError, tifffile.TiffFileError) as error:
-        raise BadImages(
-            f"{path} is no readable TIFF of label masks: {error}"
-        ) from error
-    if stack.ndim == 2:
-        stack = stack[None]
-    if stack.ndim != 3 or not np.issubdtype(stack.dtype, np.integer):
-        raise BadImages(
-            f"{path} has the shape {stack.shape} and type {stack.dtype}; label masks "
-            "are whole numbers (page, y, x), 0 for background"
-        )
-    return [_renumber(page) for page in stack]
-
-
-def _renumber(page: NDArray[np.integer]) -> NDArray[np.uint16]:
-    names, at = np.unique(page, return_inverse=True)
-    numbers = np.arange(names.size) + (0 if names[0] == 0 else 1)
-    return numbers[at].reshape(page.shape).astype(np.uint16)
 
 
 def _settings(run: RunReader) -> Experiment:

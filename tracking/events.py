@@ -190,7 +190,8 @@ class _Deaths:
         lives.seen_s[rows] = time_s
         lives.seen[rows] += 1
         died = self._decide(rows)
-        return list(zip(died.tolist(), lives.onset_s[died].tolist(), strict=True))
+        since_s = np.where(lives.onset_sum > 0, lives.onset_s, time_s)[died]
+        return list(zip(died.tolist(), since_s.tolist(), strict=True))
 
     def _age(self, log_odds: NDArray[np.float64], step_s: float) -> NDArray[np.float64]:
         # P' = P + (1 - P) h, which for the odds o is (o + h) / (1 - h).

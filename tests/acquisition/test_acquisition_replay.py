@@ -131,7 +131,7 @@ CASES = [
     Case("nothing", lambda _: None, "no image in this folder"),
     Case("text", lambda p: (p / "a.tif").write_text("no image"), "a.tif"),
     Case("empty", lambda p: (p / "a.png").write_bytes(b""), "a.png"),
-    Case("masks", lambda p: make_mask(p / "a_mask.png"), "1 label images left out"),
+    Case("masks", lambda p: make_mask(p / "a_mask.png"), "1 of the other kind"),
     Case(
         "sizes",
         lambda p: (make_mask(p / "a.png"), make_mask(p / "b.png", 70)),
