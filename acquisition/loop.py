@@ -17,12 +17,13 @@ from acquisition.clock import Clock
 from acquisition.engine import FrameStamps, StrictEngine
 from acquisition.errors import MicroscopeFault
 from acquisition.inspection import inspect_pixels
+from acquisition.mailbox import Inbox
 from acquisition.microscope import Microscope, open_microscope
 from acquisition.records import Frame, FrameInfo, Request, Skip
 from acquisition.runner import Child, experiment_of
 from acquisition.schedule import EventSource
 from acquisition.simulated.truth import TruthWriter
-from acquisition.stream import Inbox, Publisher
+from acquisition.stream import Publisher
 from configs.schema import Experiment
 
 logger = logging.getLogger(__name__)

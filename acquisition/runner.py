@@ -12,36 +12,28 @@ it has and ends by itself.
 """
 
 import gc
-import importlib.metadata
 import logging
 import signal
 import time
 import tomllib
-import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 import psutil
 
-from acquisition.archive.directory import load_manifest
-from acquisition.archive.schema import MANIFEST, RunFacts
-from acquisition.archive.writer import RunWriter
-from acquisition.errors import BadInput, BadRun, VigilError
+from acquisition.errors import BadInput, VigilError
+from acquisition.mailbox import Outbox
 from acquisition.records import (
     Analysed,
     Command,
-    Event,
     Frame,
     Health,
     Ready,
-    Reply,
     Skip,
     StreamCount,
 )
-from acquisition.stream import Outbox, Publisher, Subscriber, receive_any
+from acquisition.stream import LOOPBACK, Publisher, Subscriber
 from configs.loading import check_experiment
 from configs.schema import Experiment
 
@@ -235,7 +227,8 @@ def analyse_frames(
     prepare = child.wait_for("prepare")
     analyse, notes = build(prepare)
     addresses = dict(prepare.addresses)
-    publisher = Publisher()
+    # After a restart the others still listen at the address of the one that died.
+    publisher = Publisher(addresses.get("analyses", LOOPBACK))
     frames = Subscriber(addresses["frames"], "analysis", "newest")
     requests = Outbox(addresses["requests"])
     child.say_ready({"analyses": publisher.address}, notes=notes)
@@ -294,109 +287,6 @@ def _analyse_one(
     publisher.publish(analysed)
     for event in analysed.events:
         publisher.tell(event)
-
-
-def record_run(child: Child, directory: str, config_text: str) -> None:
-    """Body of the recorder process: everything that comes goes to the run directory.
-
-    A recorder that is started again after a crash mends what its forerunner left and
-    goes on in a new segment; the streams send again what had not been acknowledged.
-    """
-    prepare = child.wait_for("prepare")
-    folder = Path(directory)
-    experiment = experiment_of(config_text)
-    facts = _run_facts(experiment, dict(prepare.facts), folder)
-    writer = RunWriter(folder, config_text, experiment.log, facts)
-    state = "faulted"
-    sources: list[Subscriber] = []
-    recorded = {"frames": 0, "analyses": 0}
-    try:
-        child.say_ready({})
-        addresses = dict(child.wait_for("run").addresses)
-        sources.append(Subscriber(addresses["frames"], "recorder", "all"))
-        sources.append(Subscriber(addresses["analyses"], "recorder", "all"))
-        _record(child, writer, sources, recorded, experiment.log.min_free_gb)
-        state = child.final_state
-    finally:
-        writer.close(state)
-        for source in sources:
-            source.close()
-    child.report("ended", facts={**recorded, "disk_free_gb": writer.free_gb()})
-
-
-def _record(
-    child: Child,
-    writer: RunWriter,
-    sources: list[Subscriber],
-    recorded: dict[str, int],
-    min_free_gb: float,
-) -> None:
-    """Write until told to stop and nothing more comes."""
-    asked = False
-    while True:
-        for source in sources:
-            source.ready()
-        records = receive_any(sources, 50)
-        for record in records:
-            _record_one(writer, record, recorded)
-        child.listen()
-        for health in child.relayed:
-            writer.write_health(health)
-        child.relayed.clear()
-        writer.commit()
-        free_gb = writer.free_gb()
-        child.report("running", facts={**recorded, "disk_free_gb": free_gb})
-        if free_gb < min_free_gb and not asked:
-            asked = True
-            child.ask("stop", f"only {free_gb:.1f} GB of disk are left")
-        if child.stopping and not records:
-            return
-
-
-def _run_facts(
-    experiment: Experiment, stand: dict[str, float], directory: Path
-) -> RunFacts:
-    """Describe the run; a restarted recorder keeps the identity of the run."""
-    if (directory / MANIFEST).exists():
-        return load_manifest(directory).facts
-    return RunFacts(
-        run_id=uuid.uuid4().hex,
-        software=f"vigil {importlib.metadata.version('vigil-microscopy')}",
-        seed=experiment.run.seed,
-        pixel_size_um=stand["pixel_size_um"],
-        modality=experiment.microscope.modality,
-        shape=(int(stand["steps"]), int(stand["rows"]), int(stand["columns"])),
-        models=(experiment.inference.model, experiment.inference.engine),
-        clock_mode=experiment.run.clock,
-        clock_speed=experiment.run.speed,
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-
-
-def _record_one(writer: RunWriter, record: Any, recorded: dict[str, int]) -> None:
-    if isinstance(record, Frame):
-        _record_frame(writer, record)
-        recorded["frames"] += 1
-    elif isinstance(record, Analysed):
-        writer.write_analysed(record)
-        recorded["analyses"] += 1
-    elif isinstance(record, Skip):
-        writer.write_skip(record)
-    elif isinstance(record, Reply):
-        writer.write_reply(record)
-    elif not isinstance(record, Event):  # an event stands in its analysis
-        logger.warning("recorder: unexpected %s", type(record).__name__)
-
-
-def _record_frame(writer: RunWriter, frame: Frame) -> None:
-    """Write a frame; one that does not fit the run costs itself only."""
-    try:
-        writer.write_frame(frame)
-    except BadRun as error:
-        if writer.failed:
-            raise
-        info = frame.info
-        writer.write_skip(Skip(info.sequence, info.time_s, "recorder", str(error)))
 
 
 def experiment_of(config_text: str) -> Experiment:

@@ -37,11 +37,13 @@ Policy = Literal["newest", "all", "notes"]
 LOOPBACK = "tcp://127.0.0.1:0"
 """Any free port of this machine; other interfaces are refused."""
 
+INTRODUCE_EVERY_S = 1.0
 _MOST_INBOUND_BYTES = 1 << 20
 _HEAVY, _LIGHT = b"h", b"l"
 
 
-def _bind(socket: zmq.Socket[bytes], address: str) -> str:
+def bind_loopback(socket: zmq.Socket[bytes], address: str) -> str:
+    """Bind a socket to this machine only and give its address."""
     if not address.startswith("tcp://127.0.0.1:"):
         raise BadConfig(
             "stream", [f"address: only tcp://127.0.0.1 is allowed (given: {address!r})"]
@@ -116,7 +118,7 @@ class Publisher:
         self._context = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)
         self._router.setsockopt(zmq.SNDHWM, 0)
-        self.address = _bind(self._router, address)
+        self.address = bind_loopback(self._router, address)
         wake = f"inproc://wake-{id(self)}"
         self._wake_in = self._context.socket(zmq.PULL)
         self._wake_in.bind(wake)
@@ -220,18 +222,24 @@ class Publisher:
         identity, *content = parts
         with self._lock:
             known = [a for a in self._accounts.values() if a.identity == identity]
+            hello = _read_hello(content)
             if content == [b"credit"] and known:
                 known[0].acknowledge()
-            elif not (hello := _read_hello(content)):
+            elif hello is None:
                 self.garbage += 1
                 logger.warning("message that is none of ours was dropped")
-            else:
-                name, policy = hello
-                if name in self._accounts:
-                    self._accounts[name].rejoin(identity)
-                else:
-                    self._accounts[name] = _Account(name, policy, identity)
+            elif not known:
+                self._welcome(hello, identity)
             self._lock.notify_all()
+
+    def _welcome(self, hello: "_Hello", identity: bytes) -> None:
+        account = self._accounts.get(hello.name)
+        if account is None:
+            account = _Account(hello.name, hello.policy, identity)
+            self._accounts[hello.name] = account
+        else:
+            account.rejoin(identity)
+        account.credit = int(hello.waits)
 
     def _send_due(self) -> None:
         with self._lock:
@@ -249,26 +257,40 @@ class Publisher:
             self._router.send_multipart([identity, *parts], copy=False)
 
 
-def _read_hello(content: list[bytes]) -> tuple[str, Policy] | None:
+@dataclass(frozen=True)
+class _Hello:
+    """How a subscriber introduces itself."""
+
+    name: str
+    policy: Policy
+    waits: bool  # has asked for a record already, perhaps a publisher that died
+
+    def message(self) -> bytes:
+        return json.dumps([self.name, self.policy, self.waits]).encode()
+
+
+def _read_hello(content: list[bytes]) -> _Hello | None:
     if len(content) != 1 or len(content[0]) > 200:
         return None
     try:
         hello = json.loads(content[0])
     except ValueError:
         return None
-    if not isinstance(hello, dict) or set(hello) != {"join", "policy"}:
+    if not isinstance(hello, list) or len(hello) != 3:
         return None
-    name, policy = hello["join"], hello["policy"]
-    if not isinstance(name, str) or policy not in ("newest", "all", "notes"):
+    name, policy, waits = hello
+    known = policy in ("newest", "all", "notes")
+    if not (isinstance(name, str) and known and isinstance(waits, bool)):
         return None
-    return name, policy
+    return _Hello(name, policy, waits)
 
 
 class Subscriber:
     """The receiving end; used by one thread.
 
     A heavy record is acknowledged by asking for the next one: call `ready` when the
-    last one has been dealt with.
+    last one has been dealt with. While nothing comes it introduces itself again every
+    second, so a publisher that was restarted at the same address finds it.
     """
 
     def __init__(self, address: str, name: str, policy: Policy) -> None:
@@ -277,9 +299,11 @@ class Subscriber:
         self._dealer.setsockopt(zmq.LINGER, 200)
         self._dealer.setsockopt(zmq.RCVHWM, 0)
         self._dealer.connect(address)
-        self._dealer.send(json.dumps({"join": name, "policy": policy}).encode())
+        self._name, self._policy = name, policy
         self._asked = policy == "notes"
+        self._said = 0.0
         self.malformed = 0
+        self._introduce()
 
     @property
     def socket(self) -> zmq.Socket[bytes]:
@@ -298,8 +322,10 @@ class Subscriber:
         Malformed messages are counted, logged and passed over.
         """
         if not self._dealer.poll(timeout_ms):
+            self.stay_known()
             return None
         marker, *parts = self._dealer.recv_multipart(copy=False)
+        self._said = time.monotonic()
         if marker.bytes == _HEAVY:
             self._asked = False
         try:
@@ -308,6 +334,18 @@ class Subscriber:
             self.malformed += 1
             logger.warning("message dropped: %s", error)
             return None
+
+    def stay_known(self) -> None:
+        """Introduce this subscriber again if nothing was heard for a second."""
+        if time.monotonic() - self._said > INTRODUCE_EVERY_S:
+            self._introduce()
+
+    def _introduce(self) -> None:
+        self._said = time.monotonic()
+        waits = self._asked and self._policy != "notes"
+        hello = _Hello(self._name, self._policy, waits)
+        with contextlib.suppress(zmq.Again):
+            self._dealer.send(hello.message(), zmq.NOBLOCK)
 
     def close(self) -> None:
         """Leave; what was not acknowledged stays in flight at the publisher."""
@@ -321,65 +359,8 @@ def receive_any(subscribers: Sequence[Subscriber], timeout_ms: int) -> list[Any]
     for subscriber in subscribers:
         poller.register(subscriber.socket, zmq.POLLIN)
     ready = dict(poller.poll(timeout_ms))
+    for subscriber in subscribers:
+        if subscriber.socket not in ready:
+            subscriber.stay_known()
     got = [s.receive(0) for s in subscribers if s.socket in ready]
     return [record for record in got if record is not None]
-
-
-class Inbox:
-    """Light records from many senders (ROUTER), each of whom can be answered."""
-
-    def __init__(self, address: str = LOOPBACK) -> None:
-        self._context = zmq.Context()
-        self._router = self._context.socket(zmq.ROUTER)
-        self.address = _bind(self._router, address)
-        self.garbage = 0
-
-    def receive(self, timeout_ms: int) -> tuple[bytes, Any] | None:
-        """Give (sender, record), or None; garbage is counted and passed over."""
-        if not self._router.poll(timeout_ms):
-            return None
-        sender, *parts = self._router.recv_multipart()
-        try:
-            return sender, decode(parts)
-        except BadMessage as error:
-            self.garbage += 1
-            logger.warning("message dropped: %s", error)
-            return None
-
-    def answer(self, sender: bytes, record: Any) -> None:
-        """Send a record to one sender; a sender that has gone is no error."""
-        self._router.send_multipart([sender, *encode(record)])
-
-    def close(self) -> None:
-        """End; waiting messages are dropped."""
-        self._router.close(0)
-        self._context.term()
-
-
-class Outbox:
-    """The sending end of an `Inbox`; used by one thread."""
-
-    def __init__(self, address: str) -> None:
-        self._context = zmq.Context()
-        self._dealer = self._context.socket(zmq.DEALER)
-        self._dealer.setsockopt(zmq.LINGER, 500)
-        self._dealer.connect(address)
-
-    def send(self, record: Any) -> None:
-        """Send a record; returns at once."""
-        self._dealer.send_multipart(encode(record))
-
-    def receive(self, timeout_ms: int) -> Any | None:
-        """Give the next answer, or None."""
-        if not self._dealer.poll(timeout_ms):
-            return None
-        try:
-            return decode(self._dealer.recv_multipart())
-        except BadMessage as error:
-            logger.warning("message dropped: %s", error)
-            return None
-
-    def close(self) -> None:
-        """End, giving what was sent half a second to leave."""
-        self._dealer.close()
-        self._context.term()

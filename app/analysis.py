@@ -11,9 +11,15 @@ from inference.select import select_engine
 from inference.stage import InferenceStage
 from tracking.stage import TrackingStage
 
+NAMES_PER_START = 1_000_000
+"""Numbers set aside for the tracks, events and requests of one analysis process."""
+
 
 def build_analysis(
-    experiment: Experiment, shape: tuple[int, int], pixel_size_um: float
+    experiment: Experiment,
+    shape: tuple[int, int],
+    pixel_size_um: float,
+    restarts: int = 0,
 ) -> tuple[Analyse, tuple[str, ...]]:
     """Give the function from a frame to its analysis, warmed up, and its notes.
 
@@ -25,6 +31,8 @@ def build_analysis(
         (y, x) of the frames.
     pixel_size_um
         Of the frames; the network's own is in its card.
+    restarts
+        How often the analysis of this run died before; its names are not given again.
     """
     card_um_per_px = model_pixel_size(experiment.inference)
     seen = network_shape(shape, pixel_size_um, card_um_per_px)
@@ -33,7 +41,10 @@ def build_analysis(
         engine, card_um_per_px, experiment.inference, experiment.stand
     )
     tracking = TrackingStage(
-        experiment.tracking, experiment.events, experiment.triggers
+        experiment.tracking,
+        experiment.events,
+        experiment.triggers,
+        first_id=1 + restarts * NAMES_PER_START,
     )
     inference.warm_up(shape, experiment.microscope.modality, pixel_size_um)
     tracking.warm_up()
@@ -69,6 +80,7 @@ def analysis_builder(
     def build(prepare: Command) -> tuple[Analyse, tuple[str, ...]]:
         facts = dict(prepare.facts)
         shape = (int(facts["rows"]), int(facts["columns"]))
-        return build_analysis(experiment, shape, facts["pixel_size_um"])
+        restarts = int(facts.get("restarts", 0))
+        return build_analysis(experiment, shape, facts["pixel_size_um"], restarts)
 
     return build

@@ -7,7 +7,7 @@ process carries only what it needs: no Qt beside the camera, no camera beside Qt
 from collections.abc import Callable
 from typing import Any
 
-from acquisition.runner import Child, analyse_frames, record_run, run_child
+from acquisition.runner import Child, analyse_frames, run_child
 
 
 def start_process(name: str, control: str, config_text: str, directory: str) -> None:
@@ -28,6 +28,8 @@ def _analysis(child: Child, config_text: str, _directory: str) -> None:
 
 
 def _recorder(child: Child, config_text: str, directory: str) -> None:
+    from acquisition.recorder import record_run
+
     record_run(child, directory, config_text)
 
 

@@ -13,8 +13,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from acquisition.mailbox import Inbox
 from acquisition.records import Command, Health, Ready
-from acquisition.stream import Inbox
 from app.processes import BODIES, start_process
 from configs.loading import dump_experiment
 from configs.schema import Experiment
@@ -27,6 +27,11 @@ START_TIMEOUT_S = 180.0
 END_TIMEOUT_S = 60.0
 PING_EVERY_S = 1.0
 MOST_RESTARTS, RESTART_WINDOW_S = 3, 60.0
+RESTARTED = {
+    "analysis": "the recording goes on",
+    "recorder": "frames wait in memory meanwhile",
+}
+"""Processes that can be replaced in the middle of a run, and what that means."""
 
 Notice = Callable[[Health | Ready], None]
 """Receives every health report and start-up note, for the screen."""
@@ -189,6 +194,8 @@ class Session:
         self._addresses.update(ready.addresses)
         self._facts.update(ready.facts)
         self._notice(ready)
+        if self.state == "running":  # it was restarted
+            self._tell(ready.process, "run")
         if ready.process == "acquisition":
             for name in ("analysis", "recorder"):
                 self._tell(name, "prepare")
@@ -238,7 +245,8 @@ class Session:
         if process is None or process.identity is None:
             return
         words = {**self._addresses, "state": self._final_state()}
-        record = Command(command, tuple(words.items()), tuple(self._facts.items()))
+        facts = {**self._facts, "restarts": len(process.starts) - 1}
+        record = Command(command, tuple(words.items()), tuple(facts.items()))
         self._inbox.answer(process.identity, record)
 
     def _watch(self, idle: Callable[[], None]) -> None:
@@ -265,9 +273,12 @@ class Session:
             return
         message = f"{process.name} died (exit code {code})"
         recent = [t for t in process.starts if time.monotonic() - t < RESTART_WINDOW_S]
-        if process.name == "analysis" and len(recent) < MOST_RESTARTS:
-            self._alarm(process.name, f"{message}; restarting it, recording goes on")
-            self._spawn("analysis")
+        can_restart = process.name in RESTARTED and not process.ended
+        if can_restart and len(recent) < MOST_RESTARTS:
+            self._alarm(
+                process.name, f"{message}; restarting it, {RESTARTED[process.name]}"
+            )
+            self._spawn(process.name)
         elif process.name == "display":
             self._alarm(process.name, f"{message}; the run goes on without a window")
             del self._processes["display"]

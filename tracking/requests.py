@@ -20,9 +20,9 @@ class RequestRules:
     in ``refused``.
     """
 
-    def __init__(self, triggers: tuple[Trigger, ...]) -> None:
+    def __init__(self, triggers: tuple[Trigger, ...], first_id: int = 1) -> None:
         self._buckets = tuple(_Bucket(trigger) for trigger in triggers)
-        self._made = 0
+        self._next_id = first_id
         self.refused = 0
 
     def update(
@@ -52,9 +52,10 @@ class RequestRules:
         return tuple(requests)
 
     def _ask(self, info: FrameInfo, event: Event, trigger: Trigger) -> Request:
-        self._made += 1
+        request_id = self._next_id
+        self._next_id += 1
         return Request(
-            request_id=self._made,
+            request_id=request_id,
             event_id=event.event_id,
             kind=trigger.kind,
             cause=describe_event(event),

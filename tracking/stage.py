@@ -31,19 +31,24 @@ class TrackingStage:
 
     Every position has a tracker of its own; track, event and request ids are unique in
     the run. Frames of a position that a request recentred are measured only: their
-    cells are not tracked.
+    cells are not tracked. ``first_id`` is where the numbers begin: a stage that
+    replaces one that died must not give its names again.
     """
 
     def __init__(
-        self, tracking: Tracking, events: Events, triggers: tuple[Trigger, ...]
+        self,
+        tracking: Tracking,
+        events: Events,
+        triggers: tuple[Trigger, ...],
+        first_id: int = 1,
     ) -> None:
         self._tracking = tracking
         self._events = events
         self._triggers = triggers
-        self._track_ids = itertools.count(1)
-        self._event_ids = itertools.count(1)
+        self._track_ids = itertools.count(first_id)
+        self._event_ids = itertools.count(first_id)
         self._positions: dict[str, _Position] = {}
-        self._requests = RequestRules(triggers)
+        self._requests = RequestRules(triggers, first_id)
 
     @property
     def refused(self) -> int:

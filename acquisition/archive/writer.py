@@ -120,12 +120,13 @@ class RunWriter:
         """Record what a frame led to; its events are on the disk on return."""
         with self._recording() as going:
             if going:
+                decided_s = analysed.segmented.info.time_s
                 for event in analysed.events:
                     self._events.append(event)
                 for request in analysed.requests:
                     self._events.append(request)
                 for event in analysed.events:
-                    self._keep(self._policy.event(event.position, event.time_s))
+                    self._keep(self._policy.event(event.position, decided_s))
                 self._write_analysis(analysed)
                 self._pending += 1
                 self._commit_if_due()

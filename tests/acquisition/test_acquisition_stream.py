@@ -7,8 +7,9 @@ import pytest
 import zmq
 
 from acquisition.errors import BadConfig
+from acquisition.mailbox import Inbox, Outbox
 from acquisition.records import Command, Frame, Skip
-from acquisition.stream import Inbox, Outbox, Publisher, Subscriber
+from acquisition.stream import Publisher, Subscriber
 from tests.samples import make_info
 
 
@@ -76,6 +77,26 @@ def test_a_restarted_recorder_gets_its_frame_again() -> None:
     publisher.close()
 
     assert again.info.sequence == 1
+
+
+def test_a_restarted_publisher_is_found_again() -> None:
+    """A subscriber that waited for a dead publisher is served by its successor."""
+    first = Publisher()
+    subscriber = Subscriber(first.address, "recorder", "all")
+    first.wait_for(["recorder"], 2.0)
+    subscriber.ready()
+    first.close()
+
+    second = Publisher(first.address)
+    deadline = time.monotonic() + 10
+    while second.wait_for(["recorder"], 0.0) and time.monotonic() < deadline:
+        subscriber.receive(100)
+    second.publish(make_frame(7))
+    got = subscriber.receive(2000)
+    subscriber.close()
+    second.close()
+
+    assert got.info.sequence == 7
 
 
 def test_light_records_need_no_credit() -> None:

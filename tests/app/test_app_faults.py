@@ -38,6 +38,27 @@ def test_a_killed_analysis_is_restarted_and_nothing_recorded_is_lost(
         assert not ids[0] & ids[-1]  # names are never given twice
 
 
+def test_a_killed_recorder_is_replaced_and_no_frame_is_lost(tmp_path: Path) -> None:
+    """Frames wait in memory until the new recorder has mended the run."""
+    out = tmp_path / "run"
+    process = start(
+        "run", "demo", "--output", str(out), "--duration", "20", *SMALL,
+        folder=tmp_path,
+    )  # fmt: skip
+    pid = wait_for(lambda: process_id(out, "recorder"))
+    time.sleep(3)
+
+    os.kill(pid, signal.SIGKILL)
+    said = process.communicate(timeout=120)[1]
+
+    assert process.returncode == 0, said
+    assert "recorder died" in said
+    with RunReader(out) as run:
+        missing = set(range(1, int(run.sequences[-1]) + 1)) - set(run.sequences)
+        assert len(list(out.glob("seg-*.h5"))) == 2
+        assert len(missing) <= 5  # at most the last second before the kill
+
+
 def test_killing_the_window_changes_nothing(tmp_path: Path) -> None:
     """The window dies, the run goes on in the terminal and ends well."""
     out = tmp_path / "run"
