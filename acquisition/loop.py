@@ -181,7 +181,13 @@ class Acquisition:
         )
 
     def _keep_step(self) -> None:
-        """With the stepped clock every frame is analysed before the next is made."""
+        """With the stepped clock every frame is analysed before the next is made.
+
+        The frame itself took its time, so no two frames bear the same one.
+        """
+        exposure_s = self._experiment.microscope.exposure_ms / 1e3
+        took_s = exposure_s * self._microscope.steps
+        self._clock.step_to(self._clock.now_s() + took_s)
         deadline = time.monotonic() + LOCKSTEP_TIMEOUT_S
         for name in ("analysis", "recorder"):
             while not self._publisher.wait_idle(name, 0.2):
