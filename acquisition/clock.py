@@ -3,6 +3,12 @@
 import time
 from typing import Literal
 
+stamp_ns = time.perf_counter_ns
+"""Monotonic nanoseconds, the same for all processes of a machine.
+
+NOTE: on Windows ``time.monotonic_ns`` moves in steps of 16 ms before Python 3.13.
+"""
+
 ClockMode = Literal["real", "scaled", "stepped"]
 
 
@@ -17,7 +23,7 @@ class Clock:
     def __init__(self, mode: ClockMode = "real", speed: float = 1.0) -> None:
         self.mode: ClockMode = mode
         self.speed = 1.0 if mode == "real" else speed
-        self._origin_ns = time.monotonic_ns()
+        self._origin_ns = stamp_ns()
         self._stepped_s = 0.0
 
     @property
@@ -27,14 +33,14 @@ class Clock:
 
     def start(self, origin_ns: int | None = None) -> None:
         """Set experiment time to zero, now or at the given monotonic stamp."""
-        self._origin_ns = time.monotonic_ns() if origin_ns is None else origin_ns
+        self._origin_ns = stamp_ns() if origin_ns is None else origin_ns
         self._stepped_s = 0.0
 
     def now_s(self) -> float:
         """Experiment time."""
         if self.mode == "stepped":
             return self._stepped_s
-        return (time.monotonic_ns() - self._origin_ns) * 1e-9 * self.speed
+        return (stamp_ns() - self._origin_ns) * 1e-9 * self.speed
 
     def at_s(self, stamp_ns: int) -> float:
         """Experiment time of a monotonic stamp (stepped: the present)."""

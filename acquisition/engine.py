@@ -5,7 +5,6 @@ gives no image, and the run is reported as completed. Here every command is read
 and one event is one whole frame: all its phase steps, or nothing.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from useq import (
     MDASequence,
 )
 
+from acquisition.clock import stamp_ns
 from acquisition.errors import (
     FrameMalformed,
     FrameMissing,
@@ -123,9 +123,9 @@ class StrictEngine(MDAEngine):
         try:
             for step, image in enumerate(pixels):
                 self._turn_modulator(step)
-                start_ns = start_ns or time.monotonic_ns()
+                start_ns = start_ns or stamp_ns()
                 end_ns = self._snap(step, image)
-                read_ns = time.monotonic_ns()
+                read_ns = stamp_ns()
         finally:
             self._light(False)
         cycle = self._microscope.cycle()
@@ -136,7 +136,7 @@ class StrictEngine(MDAEngine):
         name = f"step {step + 1} of {self._microscope.steps}"
         try:
             self.mmcore.snapImage()
-            end_ns = time.monotonic_ns()
+            end_ns = stamp_ns()
             taken = self.mmcore.getImage()
         except (RuntimeError, OSError, ValueError, MicroscopeFault) as error:
             raise FrameMissing(

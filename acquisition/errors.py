@@ -8,6 +8,7 @@ VigilError
 |   |-- BadModel        weights or card refused: hash, architecture, pixel size
 |   |-- BadRun          a run directory that cannot be read or written
 |   `-- BadMessage      bytes on a socket that are no record of ours
+|-- RunFailed           a run or a measurement did not come to its end
 `-- MicroscopeFault     the stand did something else than it was told
     |-- FrameMissing    an exposure gave no frame
     |-- FrameMalformed  wrong size, type, NaN or saturation: quarantined
@@ -29,6 +30,7 @@ __all__ = [
     "FrameMalformed",
     "FrameMissing",
     "MicroscopeFault",
+    "RunFailed",
     "StageOff",
     "VigilError",
 ]
@@ -52,6 +54,10 @@ class BadRun(BadInput):
 
 class BadMessage(BadInput):
     """Bytes that are no record of ours."""
+
+
+class RunFailed(VigilError):
+    """A run or a measurement did not come to its end."""
 
 
 class MicroscopeFault(VigilError):

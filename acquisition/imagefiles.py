@@ -1,9 +1,12 @@
 """Single image files: what they hold, by their headers, and one page at a time."""
 
 import itertools
+import lzma
+import math
 import re
 import statistics
 import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +26,32 @@ SUFFIXES = (*TIFF_SUFFIXES, ".png")
 LABELS = re.compile(r"_(instances|masks?|labels?|ids)(_|\.|$)", re.IGNORECASE)
 """Files of a folder whose names say that they hold labels, not images."""
 
-MICROMETRES = {"nm": 1e-3, "um": 1.0, "micron": 1.0, "microns": 1.0, "mm": 1e3}
-SECONDS = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
+MICROMETRES = {
+    "nm": 1e-3,
+    "um": 1.0,
+    "micron": 1.0,
+    "microns": 1.0,
+    "mm": 1e3,
+    "cm": 1e4,
+}
+SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
+"""Units that are understood; a value in any other unit counts as not said."""
+
+UNDECODABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,  # a tag that holds text or a pair instead of a number
+    ArithmeticError,  # or zero
+    RuntimeError,  # of optional decoders
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    cv2.error,
+    tifffile.TiffFileError,
+    ElementTree.ParseError,
+)
+"""What the decoders raise when a file is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +115,7 @@ def describe_file(path: Path) -> ImageFile:
                 found = _describe_tiff(path, tiff)
         else:
             found = _describe_png(path)
-    except (OSError, ValueError, LookupError, struct.error) as error:
+    except UNDECODABLE as error:
         raise BadImages(f"{path}: not a readable image: {error}") from error
     if found.dtype not in ("uint8", "uint16"):
         raise BadImages(
@@ -111,7 +138,7 @@ def read_image(path: Path, number: int) -> NDArray[Any]:
             image = _read_tiff(path, number)
         else:
             image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    except (OSError, ValueError, LookupError, RuntimeError, cv2.error) as error:
+    except UNDECODABLE as error:
         raise BadImages(f"{path}: image {number + 1}: {error}") from error
     if image is None:
         raise BadImages(f"{path}: the image is damaged")
@@ -174,40 +201,47 @@ def _calibration(tiff: Any) -> tuple[float | None, float | None]:
     """Give micrometres per pixel and seconds per image, where the file says so."""
     if tiff.is_ome:
         return _ome_calibration(tiff.ome_metadata)
-    if tiff.is_imagej:
-        facts = tiff.imagej_metadata or {}
-        unit = str(facts.get("unit", "")).replace("\\u00B5", "u").replace("µ", "u")
-        resolution = tiff.pages[0].tags.get("XResolution")
-        size_um = None
-        if unit in MICROMETRES and resolution is not None and resolution.value[0]:
-            pixels, per_unit = resolution.value
-            size_um = MICROMETRES[unit] * per_unit / pixels
-        interval = float(facts.get("finterval", 0.0))
-        scale = SECONDS.get(str(facts.get("tunit", "s")), 1.0)
-        return size_um, interval * scale or None
-    return None, None
+    if not tiff.is_imagej:
+        return None, None
+    facts = tiff.imagej_metadata or {}
+    resolution = tiff.pages[0].tags.get("XResolution")
+    size_um = None
+    if resolution is not None and resolution.value[0]:
+        pixels, per_unit = resolution.value
+        size_um = _convert(per_unit / pixels, str(facts.get("unit", "")), MICROMETRES)
+    interval_s = float(facts.get("finterval", 0.0))
+    return size_um, _convert(interval_s, str(facts.get("tunit", "s")), SECONDS)
+
+
+def _convert(value: float, unit: str, factors: dict[str, float]) -> float | None:
+    """Bring a value to our unit; None where the unit is unknown or the value absurd."""
+    plain = unit.replace("\\u00B5", "u").replace("\u00b5", "u").replace("\u03bc", "u")
+    converted = value * factors.get(plain, math.nan)
+    return converted if 0 < converted < math.inf else None
 
 
 def _ome_calibration(text: str) -> tuple[float | None, float | None]:
-    """Read PhysicalSizeX and TimeIncrement (or the times of the planes) of OME-XML."""
+    """Read PhysicalSizeX and TimeIncrement (or the times of the planes) of OME-XML.
+
+    The units that may be left out are those of the OME schema: micrometre and second.
+    """
     pixels = ElementTree.fromstring(text).find(".//{*}Pixels")
     if pixels is None:
         return None, None
-    size = pixels.get("PhysicalSizeX")
-    size_unit = pixels.get("PhysicalSizeXUnit", "um").replace("µ", "u")
-    size_um = float(size) * MICROMETRES.get(size_unit, 1.0) if size else None
+    size_unit = pixels.get("PhysicalSizeXUnit", "um")
+    size_um = _convert(float(pixels.get("PhysicalSizeX", 0)), size_unit, MICROMETRES)
     step = pixels.get("TimeIncrement")
-    scale = SECONDS.get(pixels.get("TimeIncrementUnit", "s"), 1.0)
     if step:
-        return size_um, float(step) * scale or None
+        unit = pixels.get("TimeIncrementUnit", "s")
+        return size_um, _convert(float(step), unit, SECONDS)
     times = {
         plane.get("TheT"): float(plane.get("DeltaT", "nan"))
-        * SECONDS.get(plane.get("DeltaTUnit", "s"), 1.0)
+        * SECONDS.get(plane.get("DeltaTUnit", "s"), math.nan)
         for plane in pixels.findall("{*}Plane")
         if plane.get("DeltaT")
     }
     ordered = sorted(times.values())
-    if len(ordered) < 2:
+    if len(ordered) < 2 or not all(map(math.isfinite, times.values())):
         return size_um, None
     gaps = [later - first for first, later in itertools.pairwise(ordered)]
-    return size_um, statistics.median(gaps) or None
+    return size_um, _convert(statistics.median(gaps), "s", SECONDS)

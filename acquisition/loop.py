@@ -5,6 +5,7 @@ only stamps, checks and enqueues. The main thread takes requests, reports health
 decides when to hold and when to end.
 """
 
+import json
 import logging
 import threading
 import time
@@ -20,9 +21,10 @@ from acquisition.inspection import inspect_pixels
 from acquisition.mailbox import Inbox
 from acquisition.microscope import Microscope, open_microscope
 from acquisition.records import Frame, FrameInfo, Request, Skip
-from acquisition.runner import Child, experiment_of
+from acquisition.runner import Child, Stopped, experiment_of
 from acquisition.schedule import EventSource
 from acquisition.simulated.truth import TruthWriter
+from acquisition.simulated.view import Cycle
 from acquisition.stream import Publisher
 from configs.schema import Experiment
 
@@ -30,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 MOST_FAULTS_IN_A_ROW = 5
 """After so many exposures without a frame the run is faulted."""
+
+STAND = "stand.json"
+"""All device properties as they were when the run began."""
 
 HOLD_ABOVE, RESUME_BELOW = 0.95, 0.5
 """Fill of the recorder's queue at which the scheduler holds and goes on."""
@@ -71,6 +76,8 @@ class Acquisition:
         self._faults_in_a_row = 0
         self._fault = ""
         self._truth: TruthWriter | None = None
+        self._engine: threading.Thread | None = None
+        self._began: float | None = None  # monotonic seconds
         queue_bytes = int(experiment.log.queue_mb * 1e6)
         self._publisher = Publisher(queue_bytes=queue_bytes)
         self._requests = Inbox()
@@ -96,22 +103,30 @@ class Acquisition:
                 self._fault = f"{' and '.join(missing)} did not connect within 30 s"
             else:
                 self._acquire()
+        except Stopped:
+            raise
+        except Exception as error:
+            # NOTE: told again by run_child; here so that the run never looks complete.
+            self._fault = f"{type(error).__name__}: {error}"
+            raise
         finally:
             self._finish()
 
     def _acquire(self) -> None:
         self._open_truth()
+        stand = json.dumps(self._microscope.snapshot(), indent=1)
+        (self._directory / STAND).write_text(stand, encoding="utf-8")
         self._clock.start()
+        self._began = time.monotonic()
         if self._microscope.stand is not None:
             self._microscope.stand.start()
         self._source.add_timelapse(self._microscope.planned(self._experiment.timelapse))
-        engine = threading.Thread(target=self._drive, name="engine")
-        engine.start()
-        while engine.is_alive():
+        self._engine = threading.Thread(target=self._drive, name="engine")
+        self._engine.start()
+        while self._engine.is_alive():
             self._take_requests()
             self._steer()
             self._report("holding" if self._source.held else "running")
-        engine.join()
 
     def _drive(self) -> None:
         """Let the engine run; a missing frame is recorded and the run goes on."""
@@ -126,7 +141,10 @@ class Acquisition:
                 if self._faults_in_a_row < MOST_FAULTS_IN_A_ROW:
                     continue
                 self._fault = f"{self._faults_in_a_row} faults in a row: {error}"
-                self._source.close()
+            except Exception as error:
+                logger.exception("the engine failed")
+                self._fault = f"{type(error).__name__}: {error}"
+            self._source.close()
             return
 
     def _on_fault(self, error: MicroscopeFault) -> None:
@@ -154,11 +172,19 @@ class Acquisition:
         self._faults_in_a_row = 0
         info = self._describe(event, stamps)
         self._extra += info.cause != "protocol"
-        if self._truth is not None and stamps.cycle is not None:
-            self._truth.write(self._sequence, info.time_s, stamps.cycle)
         self._publisher.publish(Frame(info, pixels))
+        if self._truth is not None and stamps.cycle is not None:
+            self._write_truth(self._truth, info.time_s, stamps.cycle)
         if self._clock.mode == "stepped":
             self._keep_step()
+
+    def _write_truth(self, truth: TruthWriter, time_s: float, cycle: Cycle) -> None:
+        """Write the truth of a frame; without room for it the run goes on."""
+        try:
+            truth.write(self._sequence, time_s, cycle)
+        except (OSError, RuntimeError, ValueError) as error:
+            self._truth = None
+            self._skip("truth", f"the truth ends here: {error}")
 
     def _describe(self, event: dict[str, Any], stamps: FrameStamps) -> FrameInfo:
         scope = self._microscope
@@ -219,10 +245,10 @@ class Acquisition:
             self._publisher.tell(reply)
 
     def _steer(self) -> None:
-        """Hold, resume or end, as the supervisor, the queue and the clock say."""
+        """Hold, resume or end, as the queue, the supervisor and the clock say."""
         self._child.listen()
         fill = self._publisher.fill()
-        if self._child.holding or fill > HOLD_ABOVE:
+        if fill > HOLD_ABOVE:
             self._source.hold()
         elif self._source.held and fill < RESUME_BELOW:
             self._source.resume()
@@ -236,7 +262,6 @@ class Acquisition:
         return self._clock.now_s() >= run.duration_s * self._clock.speed
 
     def _report(self, state: str, message: str = "") -> None:
-        stand = self._microscope.stand
         self._child.report(
             state,
             time_s=self._clock.now_s(),
@@ -249,16 +274,28 @@ class Acquisition:
                 "dose_gy": self._microscope.dose_gy(),
                 "skipped_slots": self._source.skipped_slots,
                 "recorder_fill": self._publisher.fill(),
-                "simulator_cpu_s": stand.cpu_s if stand is not None else 0.0,
+                "simulator_cpu_share": self._simulator_share(),
                 "garbage": self._publisher.garbage + self._requests.garbage,
             },
         )
 
+    def _simulator_share(self) -> float:
+        """Give the cores that the specimen's thread has used since the run began."""
+        stand = self._microscope.stand
+        if stand is None or self._began is None:
+            return 0.0
+        return stand.cpu_s / max(time.monotonic() - self._began, 1e-3)
+
     def _finish(self) -> None:
+        """Close everything in order: engine, streams, truth; then say how it went."""
         self._source.close()
+        if self._engine is not None:
+            self._engine.join()
         for reply in self._source.replies():
             self._publisher.tell(reply)
-        self._publisher.close(drain_s=30.0)
+        unsent = self._publisher.close(drain_s=30.0, wait_also=("analysis",))
+        if unsent:
+            self._fault = self._fault or f"{unsent} frames could not be recorded"
         self._requests.close()
         if self._truth is not None:
             self._truth.close()

@@ -2,19 +2,24 @@
 
 import importlib.metadata
 import logging
+import time
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from acquisition.archive.directory import load_manifest
+from acquisition.archive.reader import RunReader
 from acquisition.archive.schema import MANIFEST, RunFacts
 from acquisition.archive.writer import RunWriter
 from acquisition.errors import BadRun
 from acquisition.records import Analysed, Event, Frame, Reply, Skip
-from acquisition.runner import Child, experiment_of
+from acquisition.runner import Child, Stopped, experiment_of
 from acquisition.stream import Subscriber, receive_any
 from configs.schema import Experiment
+
+ORPHAN_S = 5.0
+"""Without a supervisor the recorder stays until nothing has come for so long."""
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +34,7 @@ def record_run(child: Child, directory: str, config_text: str) -> None:
     folder = Path(directory)
     experiment = experiment_of(config_text)
     facts = _run_facts(experiment, dict(prepare.facts), folder)
+    before = _recorded_before(folder)
     writer = RunWriter(folder, config_text, experiment.log, facts)
     state = "faulted"
     sources: list[Subscriber] = []
@@ -38,8 +44,13 @@ def record_run(child: Child, directory: str, config_text: str) -> None:
         addresses = dict(child.wait_for("run").addresses)
         sources.append(Subscriber(addresses["frames"], "recorder", "all"))
         sources.append(Subscriber(addresses["analyses"], "recorder", "all"))
+        if before is not None:
+            _name_the_gap(writer, sources[0], before, recorded)
         _record(child, writer, sources, recorded, experiment.log.min_free_gb)
         state = child.final_state
+    except Stopped:
+        state = child.final_state
+        raise
     finally:
         writer.close(state)
         for source in sources:
@@ -56,6 +67,7 @@ def _record(
 ) -> None:
     """Write until told to stop and nothing more comes."""
     asked = False
+    last = time.monotonic()
     while True:
         for source in sources:
             source.ready()
@@ -71,9 +83,38 @@ def _record(
         child.report("running", facts={**recorded, "disk_free_gb": free_gb})
         if free_gb < min_free_gb and not asked:
             asked = True
-            child.ask("stop", f"only {free_gb:.1f} GB of disk are left")
-        if child.stopping and not records:
+            child.ask_to_stop(f"only {free_gb:.1f} GB are left", by_person=False)
+        last = time.monotonic() if records else last
+        quiet_s = time.monotonic() - last
+        if child.stopping and not records and quiet_s > ORPHAN_S * child.orphaned:
             return
+
+
+def _recorded_before(directory: Path) -> set[int] | None:
+    """Give the frames that a forerunner recorded or named; None if there was none."""
+    if not (directory / MANIFEST).exists():
+        return None
+    with RunReader(directory) as run:
+        return set(run.sequences.tolist()) | {skip.sequence for skip in run.skips()}
+
+
+def _name_the_gap(
+    writer: RunWriter, frames: Subscriber, before: set[int], recorded: dict[str, int]
+) -> None:
+    """Write down which frames died with the forerunner; takes the first that comes."""
+    while True:
+        frames.ready()
+        record = frames.receive(1000)
+        if record is None or isinstance(record, Frame):
+            break
+        _record_one(writer, record, recorded)
+    if record is None:
+        return
+    info = record.info
+    for sequence in sorted(set(range(1, info.sequence)) - before):
+        reason = "lost when the recorder died"
+        writer.write_skip(Skip(sequence, info.time_s, "recorder", reason))
+    _record_one(writer, record, recorded)
 
 
 def _run_facts(

@@ -233,7 +233,7 @@ class Ready:
 class Command:
     """What the supervisor tells a process."""
 
-    name: Literal["prepare", "run", "ping", "hold", "resume", "stop"]
+    name: Literal["prepare", "run", "ping", "stop"]
     addresses: tuple[tuple[str, str], ...] = ()  # words: where others are, why
     facts: tuple[tuple[str, float], ...] = ()
 

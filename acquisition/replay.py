@@ -18,6 +18,7 @@ from acquisition.imagefiles import (
     list_images,
     read_image,
 )
+from acquisition.simulated.devices import PhaseModulator
 
 logger = logging.getLogger(__name__)
 
@@ -121,10 +122,17 @@ class ImageSequence:
 class SequenceCamera(CameraDevice):
     """A camera that gives the next recorded image at every snap.
 
+    A frame that was broken off leaves some of its steps behind; they are passed over,
+    so that the first step of the next frame is again a first step of the recording.
+
     Parameters
     ----------
     images
         What to play.
+    modulator
+        Its state 0 begins a frame.
+    steps
+        Images that make one frame.
     repeat
         Begin again at the end.
     is_paced
@@ -132,18 +140,26 @@ class SequenceCamera(CameraDevice):
     """
 
     def __init__(
-        self, images: ImageSequence, *, repeat: bool = False, is_paced: bool = False
+        self,
+        images: ImageSequence,
+        modulator: PhaseModulator,
+        *,
+        steps: int = 1,
+        repeat: bool = False,
+        is_paced: bool = False,
     ) -> None:
         super().__init__()
         self._images = images
+        self._modulator = modulator
+        self._steps = steps
         self._repeat = repeat
         self._is_paced = is_paced
         self._exposure_ms = 1.0
         self._next = 0
 
     def is_exhausted(self) -> bool:
-        """Say whether every image has been given."""
-        return not self._repeat and self._next >= self._images.count
+        """Say, between two frames, whether there is none left."""
+        return not self._repeat and self._whole_frame() >= self._images.count
 
     def get_exposure(self) -> float:
         """Exposure in milliseconds."""
@@ -170,6 +186,8 @@ class SequenceCamera(CameraDevice):
         given = 0
         while n is None or given < n:
             begin = time.monotonic()
+            if self._modulator.state == 0:
+                self._next = self._whole_frame()
             number = self._next % self._images.count if self._repeat else self._next
             self._next += 1  # whatever becomes of it, the next snap is the next image
             image = self._images.read(number)
@@ -178,3 +196,7 @@ class SequenceCamera(CameraDevice):
                 time.sleep(max(0.0, begin + self._exposure_ms / 1e3 - time.monotonic()))
             given += 1
             yield {}
+
+    def _whole_frame(self) -> int:
+        """Give the number of the next image that begins a frame."""
+        return -(-self._next // self._steps) * self._steps

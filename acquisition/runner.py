@@ -14,15 +14,17 @@ it has and ends by itself.
 import gc
 import logging
 import signal
+import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Protocol
 
 import psutil
 
-from acquisition.errors import BadInput, VigilError
+from acquisition.clock import stamp_ns
+from acquisition.errors import BadInput, BadRun, VigilError
 from acquisition.mailbox import Outbox
 from acquisition.records import (
     Analysed,
@@ -30,6 +32,7 @@ from acquisition.records import (
     Frame,
     Health,
     Ready,
+    Reply,
     Skip,
     StreamCount,
 )
@@ -42,8 +45,15 @@ logger = logging.getLogger(__name__)
 REPORT_EVERY_S = 0.5
 SILENCE_S = 10.0
 
-Analyse = Callable[[Frame], Analysed]
-"""The whole analysis of one frame; the same function serves live and offline."""
+
+class Analyse(Protocol):
+    """The whole analysis of one frame; the same serves live and offline."""
+
+    def __call__(self, frame: Frame) -> Analysed:
+        """Analyse one frame."""
+
+    def facts(self) -> dict[str, float]:
+        """Give figures about the analysis as a whole, by name."""
 
 
 class Stopped(Exception):  # noqa: N818  not an error: how a waiting child is let go
@@ -54,10 +64,10 @@ class Child:
     """A process's line to the supervisor."""
 
     def __init__(self, name: str, control: str) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides
+        ignore_signals()
         self.name = name
         self.stopping = False
-        self.holding = False
+        self.orphaned = False
         self.final_state = "ended"
         self.relayed: list[Health] = []
         self._line = Outbox(control)
@@ -91,7 +101,7 @@ class Child:
         raise Stopped(self.name)
 
     def listen(self) -> None:
-        """Take all commands that have come; sets `stopping` and `holding`."""
+        """Take all commands that have come; sets `stopping`."""
         while self._take(0) is not None:
             continue
 
@@ -123,7 +133,7 @@ class Child:
                 process=self.name,
                 state=state,
                 time_s=time_s,
-                sent_ns=time.monotonic_ns(),
+                sent_ns=stamp_ns(),
                 cpu_s=cpu_s,
                 queued=sum(s.in_flight for s in streams if s.subscriber == "recorder"),
                 skipped=skipped,
@@ -133,9 +143,10 @@ class Child:
             )
         )
 
-    def ask(self, name: Literal["stop"], reason: str) -> None:
-        """Ask the supervisor for something."""
-        self._line.send(Command(name, (("reason", reason),)))
+    def ask_to_stop(self, reason: str, *, by_person: bool) -> None:
+        """Ask the supervisor to end the run."""
+        asker = "person" if by_person else self.name
+        self._line.send(Command("stop", (("reason", reason), ("by", asker))))
 
     def close(self) -> None:
         """Hang up."""
@@ -147,7 +158,8 @@ class Child:
             self._heard = time.monotonic()
         elif time.monotonic() - self._heard > SILENCE_S and not self.stopping:
             logger.error("%s: the supervisor is silent; stopping", self.name)
-            self.stopping = True
+            self.stopping = self.orphaned = True
+            self.final_state = "faulted"
         if isinstance(record, Health):
             self.relayed.append(record)
             return Command("ping")
@@ -156,9 +168,14 @@ class Child:
         if record.name == "stop":
             self.stopping = True
             self.final_state = dict(record.addresses).get("state", "ended")
-        elif record.name in ("hold", "resume"):
-            self.holding = record.name == "hold"
         return record
+
+
+def ignore_signals() -> None:
+    """Leave every signal that asks for an end to the supervisor."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def run_child(
@@ -168,13 +185,18 @@ def run_child(
 
     A fault is logged with its traceback and told to the supervisor in one sentence.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    logging.basicConfig(format="%(name)s: %(message)s")
+    # NOTE: a library sets the level of the root logger back; a handler's level stays.
+    logging.getLogger().handlers[0].setLevel(logging.WARNING)
     child = Child(name, control)
+    fault = True
     child.report("armed")  # so that the supervisor knows where to answer
     try:
         work(child, *arguments)
+        fault = False
     except Stopped:
         child.report("ended")
+        fault = False
     except BadInput as error:
         child.report("faulted", message=str(error), facts={"bad_input": 1.0})
     except VigilError as error:
@@ -184,6 +206,8 @@ def run_child(
         child.report("faulted", message=f"{type(error).__name__}: {error}")
     finally:
         child.close()
+    if fault:
+        sys.exit(1)
 
 
 @dataclass
@@ -195,6 +219,7 @@ class _Totals:
     deaths: int = 0
     contacts: int = 0
     requests: int = 0
+    refused: int = 0
 
     def add(self, analysed: Analysed) -> None:
         self.analysed += 1
@@ -208,6 +233,7 @@ class _Totals:
             "deaths": self.deaths,
             "contacts": self.contacts,
             "requests": self.requests,
+            "requests_refused": self.refused,
         }
 
 
@@ -236,31 +262,37 @@ def analyse_frames(
     gc.collect()
     gc.freeze()
     gc.disable()  # a pause of the collector was measured at up to 68 ms
+
+    def report(state: str) -> None:
+        child.report(
+            state,
+            skipped=totals.skipped + frames.malformed,
+            streams=publisher.counts(),
+            facts={**totals.facts(), **analyse.facts()},
+        )
+
     try:
+        # Nothing is analysed before there is someone to write it down.
+        while not child.stopping and publisher.wait_for(("recorder",), 0.1):
+            child.listen()
         while not child.stopping:
             frames.ready()
             record = frames.receive(50)
             if isinstance(record, Frame):
                 _analyse_one(record, analyse, publisher, requests, totals)
+            while isinstance(reply := requests.receive(0), Reply):
+                totals.refused += reply.outcome == "refused"
             child.listen()
-            child.report(
-                "running",
-                skipped=totals.skipped + frames.malformed,
-                streams=publisher.counts(),
-                facts=totals.facts(),
-            )
+            report("running")
             if totals.analysed % 500 == 499:
                 gc.collect(1)
-        publisher.close(drain_s=10)
-        child.report(
-            "ended",
-            skipped=totals.skipped,
-            streams=publisher.counts(),
-            facts=totals.facts(),
-        )
     finally:
+        unsent = publisher.close(drain_s=10)
         frames.close()
         requests.close()
+    if unsent:
+        raise BadRun(f"{unsent} analyses could not be recorded")
+    report("ended")
 
 
 def _analyse_one(
@@ -274,17 +306,17 @@ def _analyse_one(
     info = frame.info
     try:
         analysed = analyse(frame)
+        for request in analysed.requests:
+            requests.send(request)
+        analysed = replace(analysed, decision_ns=stamp_ns())
+        publisher.publish(analysed)
     except Exception as error:
         logger.exception("analysis of frame %d failed", info.sequence)
         totals.skipped += 1
         reason = f"{type(error).__name__}: {error}"
         publisher.tell(Skip(info.sequence, info.time_s, "analysis", reason))
         return
-    for request in analysed.requests:
-        requests.send(request)
-    analysed = replace(analysed, decision_ns=time.monotonic_ns())
     totals.add(analysed)
-    publisher.publish(analysed)
     for event in analysed.events:
         publisher.tell(event)
 

@@ -122,16 +122,22 @@ def _open_sequence(experiment: schema.Experiment, clock: Clock) -> Stand:
     if settings.images is None:
         fault = "sequence.images: say what to play, here or with --images PATH"
         raise BadConfig("microscope", [fault])
+    steps = steps_of(experiment.microscope)
     images = ImageSequence.open(
         settings.images,
         settings.interval_s,
         experiment.microscope.pixel_size_um,
-        steps_of(experiment.microscope),
+        steps,
     )
+    modulator = PhaseModulator()
     camera = SequenceCamera(
-        images, repeat=settings.repeat, is_paced=clock.mode != "stepped"
+        images,
+        modulator,
+        steps=steps,
+        repeat=settings.repeat,
+        is_paced=clock.mode != "stepped",
     )
-    devices = Devices(camera)
+    devices = Devices(camera, modulator=modulator)
     label = experiment.microscope.modulator or "Modulator"
     notes = [f"{images.count} recorded images of {settings.images}"]
     if images.scale != 1:

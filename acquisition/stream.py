@@ -38,6 +38,7 @@ LOOPBACK = "tcp://127.0.0.1:0"
 """Any free port of this machine; other interfaces are refused."""
 
 INTRODUCE_EVERY_S = 1.0
+LAST_WORDS_MS = 1000
 _MOST_INBOUND_BYTES = 1 << 20
 _HEAVY, _LIGHT = b"h", b"l"
 
@@ -95,6 +96,14 @@ class _Account:
                 self.waiting_bytes += size_of(parts)
             else:
                 self.replaced += 1
+
+    def write_off(self) -> int:
+        """Book what will never be fetched; gives how much of it is a loss."""
+        left = len(self.waiting) + len(self.under_way)
+        self.waiting.clear()
+        self.under_way.clear()
+        self.replaced += left
+        return left if self.policy == "all" else 0
 
     def count(self) -> StreamCount:
         in_flight = len(self.waiting) + len(self.under_way)
@@ -186,19 +195,29 @@ class Publisher:
             ]
         return max(queues, default=0) / self._queue_bytes
 
-    def close(self, drain_s: float = 0.0) -> None:
-        """Send what the ``all`` queues still hold, at most so long; then end."""
-        for count in self.counts():
-            with self._lock:
-                policy = self._accounts[count.subscriber].policy
-            if policy == "all" and drain_s > 0:
-                self.wait_idle(count.subscriber, drain_s)
+    def close(self, drain_s: float = 0.0, wait_also: Sequence[str] = ()) -> int:
+        """Send what is still owed, at most so long; then end.
+
+        Owed are the ``all`` queues and the named subscribers; what then remains of the
+        others is booked as replaced, so nothing is in flight any more.
+
+        Returns
+        -------
+        Records of ``all`` queues that nobody fetched: these are lost.
+        """
+        deadline = time.monotonic() + drain_s
+        with self._lock:
+            owed = [a.name for a in self._accounts.values() if a.policy == "all"]
+        for name in (*owed, *wait_also):
+            self.wait_idle(name, deadline - time.monotonic())
         self._closing = True
         self._wake()
         self._thread.join()
-        for socket in (self._wake_out, self._wake_in, self._router):
+        for socket in (self._wake_out, self._wake_in):
             socket.close(0)
+        self._router.close(LAST_WORDS_MS)
         self._context.term()
+        return sum(account.write_off() for account in self._accounts.values())
 
     def _wake(self) -> None:
         # NOTE: a socket belongs to one thread at a time; publish and tell may come
@@ -217,6 +236,7 @@ class Publisher:
             while self._router in ready and self._router.poll(0):
                 self._receive(self._router.recv_multipart())
             self._send_due()
+        self._send_due()  # last words
 
     def _receive(self, parts: list[bytes]) -> None:
         identity, *content = parts

@@ -15,6 +15,22 @@ NAMES_PER_START = 1_000_000
 """Numbers set aside for the tracks, events and requests of one analysis process."""
 
 
+class Analysis:
+    """From a frame to all that it leads to."""
+
+    def __init__(self, inference: InferenceStage, tracking: TrackingStage) -> None:
+        self._inference = inference
+        self._tracking = tracking
+
+    def __call__(self, frame: Frame) -> Analysed:
+        """Analyse one frame."""
+        return self._tracking(self._inference(frame))
+
+    def facts(self) -> dict[str, float]:
+        """Give what the stages count."""
+        return {"refused_triggers": self._tracking.refused}
+
+
 def build_analysis(
     experiment: Experiment,
     shape: tuple[int, int],
@@ -49,12 +65,9 @@ def build_analysis(
     inference.warm_up(shape, experiment.microscope.modality, pixel_size_um)
     tracking.warm_up()
 
-    def analyse(frame: Frame) -> Analysed:
-        return tracking(inference(frame))
-
     if card is not None and experiment.microscope.modality not in card.modalities:
         notes = (*notes, _warning(card, experiment.microscope.modality))
-    return analyse, notes
+    return Analysis(inference, tracking), notes
 
 
 def _warning(card: Card, modality: Modality) -> str:

@@ -4,6 +4,7 @@ Latency counts from the end of the exposure to the decision; a frame that was re
 before the analysis could take it counts as over budget in ``latency_all_ms``.
 """
 
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.archive.directory import create_exact_directory
 from acquisition.archive.reader import RunReader
-from acquisition.errors import BadRun
+from acquisition.errors import BadConfig, BadRun, RunFailed
 from acquisition.records import Health
 from app.live import LiveRun
 from configs import load_experiment
@@ -38,6 +40,9 @@ def bench_live(
     seed
         Of the simulated specimen.
     """
+    for name, value in (("--fps", fps), ("--seconds", seconds)):
+        if not (math.isfinite(value) and value > 0):
+            raise BadConfig("bench live", [f"{name}: must be above 0 (given: {value})"])
     experiment = load_experiment(
         "demo",
         values={
@@ -58,9 +63,11 @@ def bench_live(
         },
     )
     with tempfile.TemporaryDirectory(prefix="vigil-bench-") as folder:
-        run = LiveRun(experiment, Path(folder) / "run", headless=True)
-        outcome = run.run()
-        figures = _figures(Path(folder) / "run", outcome.health)
+        directory = create_exact_directory(Path(folder) / "run")
+        outcome = LiveRun(experiment, directory, headless=True).run()
+        if outcome.state != "ended":
+            raise RunFailed(f"the run was {outcome.state}: {outcome.reason}")
+        figures = _figures(directory, outcome.health)
     return {"fps_asked": fps, **figures}
 
 
@@ -131,7 +138,8 @@ def _shares(health: dict[str, Health]) -> dict[str, float]:
     shares = {}
     for name, last in health.items():
         facts = dict(last.facts)
-        shares[name] = round(facts.get("cpu_share", float("nan")), 3)
+        if "cpu_share" in facts:
+            shares[name] = round(facts["cpu_share"], 3)
         if "simulator_cpu_share" in facts:
             shares["simulator"] = round(facts["simulator_cpu_share"], 3)
     return shares

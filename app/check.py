@@ -12,6 +12,9 @@ from typing import Literal
 
 import psutil
 
+from acquisition.errors import BadModel, BadRun
+from app.preflight import nearest_folder
+
 OUR_PACKAGES = (
     "app",
     "acquisition",
@@ -123,7 +126,6 @@ def _engine() -> Finding:
 
 
 def _model() -> Finding:
-    from acquisition.errors import BadModel
     from inference.cards import load_model
 
     try:
@@ -150,9 +152,10 @@ def _screen() -> Finding:
 
 
 def _disk(directory: Path) -> Finding:
-    folder = directory.resolve()
-    while not folder.exists():
-        folder = folder.parent
+    try:
+        folder = nearest_folder(directory)
+    except BadRun as error:
+        return Finding("disk", "fault", str(error))
     free_gb = shutil.disk_usage(folder).free / 1e9
     if not os.access(folder, os.W_OK):
         return Finding("disk", "fault", f"{folder} is not writable: give --output")

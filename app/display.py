@@ -45,7 +45,9 @@ def show_run(child: Child, config_text: str, _directory: str) -> None:
             budget_ms=experiment.budget.latency_ms,
             speed=experiment.run.pace,
             title=experiment.run.name,
-            on_stop=lambda: child.ask("stop", "stopped from the window"),
+            on_stop=lambda: child.ask_to_stop(
+                "stopped from the window", by_person=True
+            ),
         )
     finally:
         for source in sources:

@@ -1,9 +1,11 @@
 """A live run from the user's side: preflight, directory, status and summary."""
 
+import logging
 import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -13,18 +15,22 @@ from acquisition.archive.directory import (
     create_exact_directory,
     create_run_directory,
 )
+from acquisition.archive.schema import MANIFEST
 from acquisition.errors import BadInput
 from acquisition.records import Health, Ready
 from acquisition.stream import Subscriber, receive_any
 from app.display import display_fault
 from app.preflight import check_plan
+from app.processes import STOP_SIGNALS
+from app.screen import Screen
 from app.session import Outcome, Session
 from app.state import ViewState
 from app.summary import summarise
-from app.terminal import StatusLine
 from configs.schema import Experiment
 
 STATUS_EVERY_S = 0.5
+
+logger = logging.getLogger(__name__)
 
 
 def run_live(
@@ -61,23 +67,25 @@ class LiveRun:
         self._view = ViewState(
             experiment.display, experiment.budget.latency_ms, experiment.run.pace
         )
-        self._line = StatusLine(sys.stderr, sys.stderr.isatty())
+        self._screen = Screen(sys.stderr)
         self._shown = 0.0
         self._sources: list[Subscriber] = []
         self._interrupts = 0
+        self._blind = False
         self._session = Session(
             experiment, directory, window=fault is None, notice=self._notice
         )
 
     def run(self) -> Outcome:
         """Run to the end; gives how it ended."""
-        self._line.say(f"run directory: {self._directory}")
+        self._screen.say(f"run directory: {self._directory}")
         if self._without_window not in (None, "asked for"):
-            self._line.say(f"{self._without_window}: running in the terminal")
-        self._line.say("starting (the first start compiles kernels, about a minute)")
+            self._screen.say(f"{self._without_window}: running in the terminal")
+        self._screen.say("starting (the first start compiles kernels, about a minute)")
         earlier = {
-            number: signal.signal(number, self._on_signal)
-            for number in (signal.SIGINT, signal.SIGTERM)
+            getattr(signal, name): signal.signal(getattr(signal, name), self._on_signal)
+            for name in STOP_SIGNALS
+            if hasattr(signal, name)
         }
         try:
             return self._session.run(self._idle)
@@ -86,23 +94,27 @@ class LiveRun:
                 signal.signal(number, handler)
             for source in self._sources:
                 source.close()
-            self._line.close()
+            self._screen.close()
 
     def result(self, outcome: Outcome) -> dict[str, Any]:
         """Give the summary of the finished run, read from its directory."""
         if outcome.state == "faulted":
-            self._line.say(f"FAULT: {outcome.reason}")
+            self._screen.say(f"FAULT: {outcome.reason}")
         acquisition = outcome.health.get("acquisition")
         facts = dict(acquisition.facts) if acquisition is not None else {}
-        result = {
+        result: dict[str, Any] = {
             "run_dir": str(self._directory),
             "state": outcome.state,
             "reason": outcome.reason,
             "seed": self._experiment.run.seed,
             "frames_made": int(facts.get("frames_made", 0)),
-            **summarise(self._directory),
+            "skipped_slots": int(facts.get("skipped_slots", 0)),
         }
-        self._line.say(
+        if not (self._directory / MANIFEST).exists():
+            self._screen.say(f"{outcome.state}: nothing was recorded")
+            return result
+        result |= summarise(self._directory)
+        self._screen.say(
             f"{outcome.state}: {result['frames_recorded']} frames recorded, "
             f"{result['tracks']} tracks, {result['deaths']} deaths, "
             f"{result['contacts']} contacts, {result['extra_frames']} extra frames "
@@ -113,7 +125,7 @@ class LiveRun:
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._interrupts += 1
         if self._interrupts == 1:
-            self._line.say("stopping after this frame (again to end at once)")
+            self._screen.say("stopping after this frame (again to end at once)")
             self._session.stop("interrupted", interrupted=True)
         else:
             self._session.kill()
@@ -121,14 +133,27 @@ class LiveRun:
 
     def _notice(self, record: Health | Ready) -> None:
         if isinstance(record, Health):
-            self._view.take(record)
+            self._safely(lambda: self._view.take(record))
             if record.message:
-                self._line.say(f"{record.process}: {record.message}")
+                self._screen.say(f"{record.process}: {record.message}")
             return
         for note in record.notes:
-            self._line.say(f"{record.process}: {note}")
+            self._screen.say(f"{record.process}: {note}")
+
+    def _safely(self, look: Callable[[], None]) -> None:
+        """Do something for the screen; a fault in it never reaches the run."""
+        if self._blind:
+            return
+        try:
+            look()
+        except Exception:  # the screen's boundary
+            logger.exception("the status line failed; the run goes on without it")
+            self._blind = True
 
     def _idle(self) -> None:
+        self._safely(self._look)
+
+    def _look(self) -> None:
         """Update the status line twice a second from the newest analysis."""
         addresses = self._session.addresses()
         if not self._sources and self._session.state == "running":
@@ -144,4 +169,4 @@ class LiveRun:
         if self._sources and now - self._shown > STATUS_EVERY_S:
             self._shown = now
             self._sources[0].ready()
-            self._line.update(self._view.snapshot())
+            self._screen.show(self._view.snapshot())

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from acquisition.errors import BadConfig, BadRun
+from acquisition.timelapse import Timelapse
 from configs.schema import Experiment
 
 
@@ -15,9 +16,34 @@ def check_plan(experiment: Experiment, parent: Path) -> None:
     BadConfig, BadWorld, BadImages, BadModel, BadRun
         With the first thing that is wrong outside the experiment file itself.
     """
+    _check_timelapse(experiment)
     _check_source(experiment)
     _check_model(experiment)
     _check_disk(experiment, parent)
+
+
+def nearest_folder(path: Path) -> Path:
+    """Give the path itself, or the first of its parents that exists.
+
+    Raises
+    ------
+    BadRun
+        If there is none: a drive that is missing, or a folder that may not be read.
+    """
+    folder = path.resolve()
+    try:
+        while not folder.exists():
+            if folder == folder.parent:
+                raise BadRun(f"{path}: there is no drive {folder}; give --output")
+            folder = folder.parent
+    except OSError as error:
+        raise BadRun(f"{path} cannot be reached: {error}; give --output") from error
+    return folder
+
+
+def _check_timelapse(experiment: Experiment) -> None:
+    # The size of a grid's tiles is known only when the microscope is open.
+    Timelapse(experiment.timelapse.replace(grid_plan=None), 0.0)
 
 
 def _check_source(experiment: Experiment) -> None:
@@ -28,6 +54,7 @@ def _check_source(experiment: Experiment) -> None:
         World.load(experiment.simulated.world)
     if kind == "sequence" and experiment.sequence is not None:
         from acquisition.replay import ImageSequence
+        from acquisition.stands import steps_of
 
         if experiment.sequence.images is None:
             fault = "sequence.images: no images given; use --images PATH"
@@ -36,6 +63,7 @@ def _check_source(experiment: Experiment) -> None:
             experiment.sequence.images,
             experiment.sequence.interval_s,
             experiment.microscope.pixel_size_um,
+            steps_of(experiment.microscope),
         )
     config_file = experiment.microscope.config_file
     real = kind == "micromanager" and config_file not in (None, "demo")
@@ -52,9 +80,7 @@ def _check_model(experiment: Experiment) -> None:
 
 
 def _check_disk(experiment: Experiment, parent: Path) -> None:
-    folder = parent.resolve()
-    while not folder.exists():
-        folder = folder.parent
+    folder = nearest_folder(parent)
     free_gb = shutil.disk_usage(folder).free / 1e9
     if free_gb < experiment.log.min_free_gb:
         raise BadRun(

@@ -4,10 +4,15 @@ The bodies import their heavy libraries themselves, so the supervisor stays ligh
 process carries only what it needs: no Qt beside the camera, no camera beside Qt.
 """
 
-from collections.abc import Callable
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from acquisition.runner import Child, analyse_frames, run_child
+
+STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+"""What asks for an orderly end, as far as the system knows it."""
 
 
 def start_process(name: str, control: str, config_text: str, directory: str) -> None:
@@ -46,3 +51,18 @@ BODIES: dict[str, Callable[..., Any]] = {
     "display": _display,
 }
 """Name of a process -> its body."""
+
+
+@contextlib.contextmanager
+def signals_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C and its like for the moment in which a child is born."""
+    earlier = {}
+    for name in STOP_SIGNALS:
+        if hasattr(signal, name):
+            number = getattr(signal, name)
+            earlier[number] = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)

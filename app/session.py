@@ -7,15 +7,16 @@ States: idle, armed (processes starting), running, holding, stopping, ended, fau
 import logging
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from acquisition.clock import stamp_ns
 from acquisition.mailbox import Inbox
 from acquisition.records import Command, Health, Ready
-from app.processes import BODIES, start_process
+from app.processes import BODIES, signals_ignored, start_process
 from configs.loading import dump_experiment
 from configs.schema import Experiment
 
@@ -33,6 +34,11 @@ RESTARTED = {
 }
 """Processes that can be replaced in the middle of a run, and what that means."""
 
+WITHOUT = {"analysis": "analysis", "display": "a window"}
+
+HUNG_S = 30.0
+"""An analysis that says nothing for so long is killed, and so replaced."""
+
 Notice = Callable[[Health | Ready], None]
 """Receives every health report and start-up note, for the screen."""
 
@@ -47,6 +53,7 @@ class _Process:
     ready: Ready | None = None
     health: Health | None = None
     starts: list[float] = field(default_factory=list)
+    spawn_again_at: float | None = None
 
     @property
     def ended(self) -> bool:
@@ -96,6 +103,7 @@ class Session:
         self._stop_asked = False
         self._interrupted = False
         self._refused = False
+        self._fault_reason = ""
         self._pinged = 0.0
         self._started = time.monotonic()
 
@@ -109,6 +117,11 @@ class Session:
             self._reason = self._reason or reason
             self._interrupted = interrupted
             self._stop_asked = True
+
+    @property
+    def faulted(self) -> bool:
+        """Something went wrong that the run could not get over."""
+        return bool(self._fault_reason)
 
     def run(self, idle: Callable[[], None] = lambda: None) -> Outcome:
         """Start everything, watch until the end, and give the outcome.
@@ -161,7 +174,8 @@ class Session:
             name=f"vigil-{name}",
             daemon=True,
         )
-        handle.start()
+        with signals_ignored():  # inherited, until the child ignores them itself
+            handle.start()
         earlier = self._processes.get(name)
         process = _Process(name, handle)
         process.starts = [*(earlier.starts if earlier else []), time.monotonic()]
@@ -172,6 +186,8 @@ class Session:
         return all(process.ready is not None for process in needed)
 
     def _failed_at_start(self) -> bool:
+        if self._stop_asked:
+            return True
         for process in self._processes.values():
             failed = process.ended or not process.handle.is_alive()
             if failed and process.name != "display":
@@ -194,7 +210,7 @@ class Session:
         self._addresses.update(ready.addresses)
         self._facts.update(ready.facts)
         self._notice(ready)
-        if self.state == "running":  # it was restarted
+        if self.state in ("running", "stopping"):  # it was restarted
             self._tell(ready.process, "run")
         if ready.process == "acquisition":
             for name in ("analysis", "recorder"):
@@ -216,7 +232,9 @@ class Session:
 
     def _take(self, sender: bytes, record: Any) -> None:
         if isinstance(record, Command) and record.name == "stop":
-            self.stop(dict(record.addresses).get("reason", "asked to"), True)
+            words = dict(record.addresses)
+            by_person = words.get("by") == "person"
+            self.stop(words.get("reason", "asked to stop"), interrupted=by_person)
         if not isinstance(record, Ready | Health):
             return
         process = self._processes.get(record.process)
@@ -252,10 +270,7 @@ class Session:
     def _watch(self, idle: Callable[[], None]) -> None:
         while not self._stop_asked:
             self._turn(idle)
-            for name in BODIES:
-                process = self._processes.get(name)
-                if process and not process.handle.is_alive():
-                    self._on_death(process)
+            self._look_after_the_dead(BODIES)
             acquisition = self._processes["acquisition"]
             if acquisition.ended and not self._stop_asked:
                 health = acquisition.health
@@ -263,38 +278,65 @@ class Session:
                     self._fault(health.message)
                 self.stop("complete")
 
+    def _look_after_the_dead(self, names: Iterable[str]) -> None:
+        now = time.monotonic()
+        for name in names:
+            process = self._processes.get(name)
+            if process is None:
+                continue
+            if process.spawn_again_at is not None:
+                if now >= process.spawn_again_at:
+                    self._spawn(name)
+            elif not process.handle.is_alive():
+                self._on_death(process)
+            elif name == "analysis" and self._is_hung(process):
+                logger.error("the analysis has said nothing for %g s", HUNG_S)
+                process.handle.kill()
+
+    def _is_hung(self, process: _Process) -> bool:
+        health = process.health
+        if health is None or health.state != "running" or process.ready is None:
+            return False
+        return (stamp_ns() - health.sent_ns) * 1e-9 > HUNG_S
+
     def _on_death(self, process: _Process) -> None:
-        """Say so; restart the analysis, do without the window, else end the run."""
-        code = process.handle.exitcode
-        if process.name == "display" and code == 0:
-            del self._processes["display"]  # the window was closed
+        """Say so; replace analysis or recorder, do without the window, else end."""
+        name, code = process.name, process.handle.exitcode
+        if name == "display" and code == 0:
+            del self._processes[name]  # the window was closed
             return
-        if process.ended and process.name == "acquisition":
+        if name == "acquisition" and process.ended:
             return
-        message = f"{process.name} died (exit code {code})"
+        message = f"{name} died (exit code {code})"
+        if process.ended and process.health is not None and process.health.message:
+            message = f"{name}: {process.health.message}"
         recent = [t for t in process.starts if time.monotonic() - t < RESTART_WINDOW_S]
-        can_restart = process.name in RESTARTED and not process.ended
-        if can_restart and len(recent) < MOST_RESTARTS:
-            self._alarm(
-                process.name, f"{message}; restarting it, {RESTARTED[process.name]}"
-            )
-            self._spawn(process.name)
-        elif process.name == "display":
-            self._alarm(process.name, f"{message}; the run goes on without a window")
-            del self._processes["display"]
+        broken_disk = name == "recorder" and process.ended
+        if name in RESTARTED and len(recent) <= MOST_RESTARTS and not broken_disk:
+            # At once the first time, then after 2, 4 and 8 seconds.
+            wait_s = 0.0 if len(recent) <= 1 else 2.0 ** (len(recent) - 1)
+            process.spawn_again_at = time.monotonic() + wait_s
+            self._alarm(name, f"{message}; restarting it, {RESTARTED[name]}")
+        elif name in ("display", "analysis"):
+            self._alarm(name, f"{message}; the run goes on without {WITHOUT[name]}")
+            del self._processes[name]
         else:
-            self._alarm(process.name, message)
+            self._alarm(name, message)
             self._fault(message)
 
     def _alarm(self, name: str, message: str) -> None:
         logger.error(message)
-        now_ns = time.monotonic_ns()
+        now_ns = stamp_ns()
         health = Health(name, "faulted", 0.0, now_ns, 0.0, 0, 0, message, (), ())
         self._notice(health)
         for listener in ("recorder", "display"):
             self._relay(listener, health)
 
     def _fault(self, reason: str) -> None:
+        """End the run as faulted; a person who stopped it first has the last word."""
+        if self._interrupted:
+            return
+        self._fault_reason = self._fault_reason or reason
         self.state = "faulted"
         self.stop(reason)
 
@@ -302,26 +344,32 @@ class Session:
 
     def _end_all(self, idle: Callable[[], None]) -> None:
         """Source first, then analysis, then the recorder, so that nothing is lost."""
-        if self.state != "faulted":
+        if not self.faulted:
             self.state = "stopping"
         for name in ("acquisition", "analysis", "recorder", "display"):
-            process = self._processes.get(name)
-            if process is None:
-                continue
-            deadline = time.monotonic() + END_TIMEOUT_S
-            while process.handle.is_alive() and time.monotonic() < deadline:
-                self._tell(name, "stop")
-                self._turn(idle)
-            if process.handle.is_alive():
-                self._alarm(name, f"{name} did not stop in {END_TIMEOUT_S:g} s: killed")
-                process.handle.kill()
-            process.handle.join(5)
+            self._end(name, idle)
         while (received := self._inbox.receive(100)) is not None:
             self._take(*received)
 
+    def _end(self, name: str, idle: Callable[[], None]) -> None:
+        deadline = time.monotonic() + END_TIMEOUT_S
+        while (process := self._processes.get(name)) and process.handle.is_alive():
+            if process.ready is None and name != "recorder":
+                process.handle.kill()  # it is still starting and holds nothing
+            elif time.monotonic() > deadline:
+                text = f"{name} did not stop within {END_TIMEOUT_S:g} s and was killed"
+                self._alarm(name, text)
+                self._fault(text)
+                process.handle.kill()
+            self._tell(name, "stop")
+            self._turn(idle)
+            if name != "recorder":
+                self._look_after_the_dead(("recorder",))
+            process.handle.join(0.05)
+
     def _final_state(self) -> str:
         """Give the state with which the run directory would be sealed now."""
-        if self.state == "faulted":
+        if self.faulted:
             return "faulted"
         return "interrupted" if self._interrupted else "ended"
 
@@ -331,15 +379,14 @@ class Session:
             for name, process in self._processes.items()
             if process.health is not None
         }
-        faulted = self.state == "faulted" or any(
-            h.state == "faulted" for n, h in healths.items() if n == "recorder"
-        )
-        self.state = "faulted" if faulted else self._final_state()
-        if self._refused:
-            self.state = "refused"
-        reason = self._reason
         recorder = healths.get("recorder")
-        if recorder is not None and recorder.state == "faulted":
-            reason = f"recorder: {recorder.message}"
-        wall_s = time.monotonic() - self._started
-        return Outcome(self.state, reason, healths, wall_s)
+        recorded = self._processes["recorder"].ready is not None
+        if recorded and (recorder is None or recorder.state != "ended"):
+            said = recorder.message if recorder is not None else ""
+            self._fault_reason = f"recorder: {said or 'it did not seal the run'}"
+        acquisition = healths.get("acquisition")
+        if acquisition is not None and acquisition.state == "faulted":
+            self._fault_reason = self._fault_reason or acquisition.message
+        self.state = "refused" if self._refused else self._final_state()
+        reason = self._fault_reason or self._reason
+        return Outcome(self.state, reason, healths, time.monotonic() - self._started)

@@ -1,12 +1,12 @@
 """What the screen knows of a run: takes records, gives views. No toolkit in here."""
 
-import time
 from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.clock import stamp_ns
 from acquisition.records import (
     Analysed,
     CellState,
@@ -30,9 +30,11 @@ from app.render import (
     automatic_levels,
     fixed_levels,
 )
+from app.reports import Reports
 from app.thumbnail import cut_thumbnail
 from app.view import (
     EVERYTHING,
+    FRAMELESS,
     EventRow,
     Figures,
     Mark,
@@ -50,14 +52,6 @@ RECENT_FRAMES = 200
 """Frames behind the latency percentiles and the latency strip."""
 EVENTS_KEPT = 200
 """Of each kind, so that many contacts do not push the deaths out of the list."""
-
-SILENCE_S = 10.0
-"""A process that says nothing for so long has stopped; it speaks every half second,
-but a first start may compile for a few seconds."""
-SCREENS = ("display", "terminal")
-"""Subscribers whose replaced frames are no loss: they only show."""
-LIVELY = ("running", "holding")
-"""States in which a process must give a sign of life."""
 
 
 @dataclass
@@ -89,7 +83,7 @@ class ViewState:
         self._speed = speed
         self._dishes: dict[str, _Dish] = {}
         self._shown = ""  # the position of the newest protocol frame
-        self._health: dict[str, Health] = {}
+        self._reports = Reports()
         self._newest: Analysed | None = None
         self._ends_ns: deque[int] = deque(maxlen=20)
         self._latency: deque[tuple[int, float]] = deque(maxlen=RECENT_FRAMES)
@@ -99,9 +93,6 @@ class ViewState:
         self._event_of_request: dict[int, int] = {}
         self._found: Counter[str] = Counter()
         self._requests = 0
-        self._alarms: dict[str, str] = {}
-        self._silent: set[str] = set()
-        self._message = ""
         self._version = 0
         self._drawn: tuple[tuple[int, Selection], Picture | None, Strips] | None = None
 
@@ -111,7 +102,7 @@ class ViewState:
             case Analysed():
                 self._take_analysed(record)
             case Health():
-                self._take_health(record)
+                self._reports.take(record)
             case Skip():
                 self._skips[record.stage] += 1
                 self._lost.append(record.sequence)
@@ -125,7 +116,7 @@ class ViewState:
 
     def acknowledge(self) -> None:
         """Clear the alarms: a person has seen them."""
-        self._alarms.clear()
+        self._reports.acknowledge()
 
     def snapshot(
         self, selection: Selection = EVERYTHING, now_ns: int | None = None
@@ -135,8 +126,8 @@ class ViewState:
         Picture and strips are made only when something new has come, so a call
         between two frames costs next to nothing.
         """
-        now_ns = time.monotonic_ns() if now_ns is None else now_ns
-        self._watch_for_silence(now_ns)
+        now_ns = stamp_ns() if now_ns is None else now_ns
+        self._reports.watch(now_ns)
         key = (self._version, selection)
         if self._drawn is None or self._drawn[0] != key:
             dish = self._dishes.get(selection.position or self._shown)
@@ -147,8 +138,8 @@ class ViewState:
             picture,
             strips,
             tuple(reversed(self._events.values())),
-            tuple(self._alarms.values()),
-            self._message,
+            self._reports.alarms,
+            self._reports.message,
         )
 
     def _take_analysed(self, analysed: Analysed) -> None:
@@ -234,26 +225,6 @@ class ViewState:
         if event_id in self._events:
             self._events[event_id] = replace(self._events[event_id], action=action)
 
-    def _take_health(self, health: Health) -> None:
-        before = self._health.get(health.process)
-        if health.state == "faulted" and before is not None:
-            # A report about a dead process comes from its parent: keep its figures.
-            health = replace(before, state="faulted", message=health.message)
-        self._health[health.process] = health
-        self._silent.discard(health.process)
-        if health.message:
-            self._message = _named(health.process, health.message)
-        if health.state == "faulted" and (before is None or before.state != "faulted"):
-            self._alarms[health.process] = _named(health.process, health.message)
-
-    def _watch_for_silence(self, now_ns: int) -> None:
-        for name, health in self._health.items():
-            quiet_s = (now_ns - health.sent_ns) * 1e-9
-            watched = health.state in LIVELY and name not in self._silent
-            if watched and quiet_s > SILENCE_S:
-                self._silent.add(name)
-                self._alarms[name] = f"{name}: no sign of life for {quiet_s:.0f} s"
-
     def _picture(self, dish: _Dish | None, selection: Selection) -> Picture | None:
         if dish is None or dish.latest is None or dish.levels is None:
             return None
@@ -318,10 +289,10 @@ class ViewState:
             latency_p50_ms=p50,
             latency_p95_ms=p95,
             budget_ms=self._budget_ms,
-            dropped=sum(count for _, count in losses),
+            dropped=sum(n for name, n in losses if name not in FRAMELESS),
             losses=losses,
-            queued=self._health["recorder"].queued if "recorder" in self._health else 0,
-            disk_free_gb=self._fact("disk_free_gb"),
+            queued=self._reports.queued,
+            disk_free_gb=self._reports.fact("disk_free_gb"),
             dose_gy=info.dose_gy if info else 0.0,
             beam_open=info.beam_open if info else False,
             cells=live + dead + unsure,
@@ -345,38 +316,15 @@ class ViewState:
 
     def _losses(self) -> tuple[tuple[str, int], ...]:
         losses = Counter({f"{stage} skipped": n for stage, n in self._skips.items()})
-        for health in self._health.values():
-            for stream in health.streams:
-                if stream.subscriber not in SCREENS and stream.replaced:
-                    losses[f"{stream.subscriber} replaced"] += stream.replaced
-        return tuple(sorted(losses.items()))
-
-    def _fact(self, name: str) -> float | None:
-        for health in self._health.values():
-            for key, value in health.facts:
-                if key == name:
-                    return value
-        return None
+        return tuple(sorted((losses + self._reports.losses()).items()))
 
     def _run_state(self) -> str:
-        if "acquisition" in self._health:
-            return self._health["acquisition"].state
-        return "running" if self._newest else "idle"
+        return self._reports.state or ("running" if self._newest else "idle")
 
     def _time_s(self) -> float:
         """Give experiment time; between rare frames the acquisition tells it."""
-        acquisition = self._health.get("acquisition")
-        times = [acquisition.time_s] if acquisition else []
-        if self._newest:
-            times.append(self._newest.segmented.info.time_s)
-        return max(times, default=0.0)
-
-
-def _named(process: str, message: str) -> str:
-    """Say who speaks, unless the sentence begins with it."""
-    if message.startswith(process):
-        return message
-    return f"{process}: {message}" if message else f"{process} has faulted"
+        newest_s = self._newest.segmented.info.time_s if self._newest else 0.0
+        return max(self._reports.time_s, newest_s)
 
 
 def _counts(mark: NDArray[np.uint8]) -> tuple[int, int, int]:

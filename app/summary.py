@@ -18,17 +18,13 @@ def summarise(directory: Path) -> dict[str, Any]:
     """
     with RunReader(directory) as run:
         causes = run.frame_table()["cause"]
-        analysed = list(run.analysed_sequences)
-        cells = [len(run.cells(sequence).label) for sequence in analysed]
-        seen: set[int] = set()
-        for sequence in analysed:
-            seen.update(run.tracks(sequence).track_id.tolist())
+        cells = np.diff(run.analysis_table()["cells"])
         events = run.events()
         return {
             "frames_recorded": len(causes),
-            "frames_analysed": len(analysed),
-            "cells_mean": round(float(np.mean(cells)), 2) if cells else None,
-            "tracks": len(seen),
+            "frames_analysed": len(cells),
+            "cells_mean": round(float(np.mean(cells)), 2) if len(cells) else None,
+            "tracks": len(run.track_ids()),
             "deaths": sum(event.kind == "death" for event in events),
             "contacts": sum(event.kind == "contact" for event in events),
             "requests": len(run.requests()),

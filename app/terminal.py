@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from app.view import Figures, View, clock_text
+from app.view import FRAMELESS, Figures, View, clock_text
 
 PLAIN_EVERY_S = 5.0
 LIVE_EVERY_S = 0.25
@@ -93,6 +93,7 @@ def run_line(figures: Figures) -> str:
             f"(budget {figures.budget_ms:g})"
         )
     parts.append(f"dropped {figures.dropped}")
+    parts += [f"{name} {n}" for name, n in figures.losses if name in FRAMELESS]
     if figures.disk_free_gb is not None:
         parts.append(f"disk {figures.disk_free_gb:.0f} GB")
     return "  ".join(parts)

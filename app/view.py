@@ -41,6 +41,9 @@ class Selection:
 EVERYTHING = Selection()
 """The newest position, no cell selected."""
 
+FRAMELESS = ("messages refused", "triggers refused")
+"""Losses that cost no frame."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -159,8 +162,8 @@ class Figures:
     latency_p50_ms: float | None
     latency_p95_ms: float | None
     budget_ms: float
-    dropped: int
-    losses: tuple[tuple[str, int], ...]  # where and how many
+    dropped: int  # frames, wherever they were left out
+    losses: tuple[tuple[str, int], ...]  # what and how many, also what is no frame
     queued: int  # records that wait for the disk
     disk_free_gb: float | None
     dose_gy: float

@@ -137,8 +137,8 @@ def event_figures(
             kind: name_reports(frames, [event for event in here if event.kind == kind])
             for kind in ("death", "contact")
         }
-        died.append(_score_events(true_deaths(frames, deaths), reported["death"], True))
-        met.append(_score_events(true_contacts(frames), reported["contact"], False))
+        died.append(score_events(true_deaths(frames, deaths), reported["death"]))
+        met.append(score_events(true_contacts(frames), reported["contact"]))
     death, contact = _total(died), _total(met)
     hours = sum(_live_cell_hours(frames) for frames in positions.values())
     false = death.found - death.found_right
@@ -154,21 +154,26 @@ def event_figures(
         "deaths_reported": death.found,
         "contacts_true": contact.true,
         "contacts_reported": contact.found,
+        "contact_duplicates": contact.found_repeated,
         "live_cell_hours": hours,
     }
 
 
-def _score_events(
-    truth: Truth, reported: Sequence[Happening], once: bool
-) -> EventScore:
-    """Match reports; such of events at the rim of observation are left out."""
-    judged = [
-        report
-        for report in reported
-        if match_events(truth.counted, [report]).found_right
-        or not match_events(truth.open, [report]).found_right
-    ]
-    return match_events(truth.counted, judged, once=once)
+def score_events(truth: Truth, reported: Sequence[Happening]) -> EventScore:
+    """Match reports one to one; such of events at the rim of observation are left out.
+
+    An event at the rim excuses a single report as well, and only one that no event that
+    counts has a use for.
+    """
+    unused = list(reported)
+    for number in sorted(pair_events(truth.counted, reported).values(), reverse=True):
+        del unused[number]
+    excused = pair_events(truth.open, unused).values()
+    left_out = [unused[number] for number in excused]
+    judged = list(reported)
+    for report in left_out:
+        judged.remove(report)
+    return match_events(truth.counted, judged)
 
 
 def _total(scores: Sequence[EventScore]) -> EventScore:
@@ -179,6 +184,7 @@ def _total(scores: Sequence[EventScore]) -> EventScore:
         found_right=sum(score.found_right for score in scores),
         delays_s=tuple(delay for score in scores for delay in score.delays_s),
         alerts_s=tuple(delay for score in scores for delay in score.alerts_s),
+        found_repeated=sum(score.found_repeated for score in scores),
     )
 
 

@@ -27,7 +27,8 @@ class Run(Section):
     directory: str = "runs"
     """Folder that receives one new run directory per run."""
     duration_s: Positive | None = None
-    """Wall seconds after which the run ends; absent: when the time-lapse ends."""
+    """Wall seconds after which the run ends; absent: when the time-lapse ends. The
+    stepped clock does not wait: there it is experiment seconds divided by speed."""
     clock: Literal["real", "scaled", "stepped"] = "real"
     speed: float = Field(1.0, gt=0, le=100_000)
     """Experiment seconds per wall second, for the scaled clock."""
@@ -259,6 +260,11 @@ class Experiment(Section):
         kind = self.microscope.kind
         if kind in wanted and wanted[kind] is None:
             raise ValueError(f'microscope.kind "{kind}" needs a section [{kind}]')
+        for other, section in wanted.items():
+            if section is not None and other != kind:
+                raise ValueError(
+                    f'[{other}] means nothing with microscope.kind "{kind}"'
+                )
         if self.run.clock != "real" and kind == "micromanager":
             raise ValueError('run.clock must be "real" on a real microscope')
         return self

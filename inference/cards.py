@@ -7,6 +7,7 @@ weights, so that every engine can be tried before it serves.
 """
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from safetensors.numpy import save as write_tensors
 
 from acquisition.errors import BadModel
 from acquisition.records import Modality
+from inference.pixels import slim_grey_level
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the shipped models, one folder a name."""
@@ -142,8 +144,11 @@ class Model:
 
     @property
     def label(self) -> str:
-        """Name and short hash, as it stands in every record."""
-        return f"{self.card.name}-{self.card.weights_sha256[:8]}"
+        """Name and short hash of card and weights, as it stands in every record.
+
+        The card holds the hashes of weights and golden frame, so its own covers all.
+        """
+        return f"{self.card.name}-{sha256(self.card.model_dump_json().encode())[:8]}"
 
 
 def sha256(data: bytes) -> str:
@@ -201,6 +206,7 @@ def load_model(name_or_path: str) -> Model:
     """
     folder = find_model(name_or_path)
     card = load_card(folder)
+    _check_normalisation(card, folder / CARD_FILE)
     path = folder / WEIGHTS_FILE
     try:
         data = path.read_bytes()
@@ -222,7 +228,36 @@ def load_model(name_or_path: str) -> Model:
             f"{path}: not a safetensors file with golden frame ({error}); weights in "
             "other formats are never opened: train, or export again"
         ) from error
+    _check_golden(card, golden, path)
     return Model(card, tensors, golden)
+
+
+def _check_normalisation(card: Card, path: Path) -> None:
+    """Refuse a card for SLIM frames that were not seen in the unit of the live path."""
+    offset, scale = slim_grey_level()
+    stated = card.normalisation
+    same = stated.offset == offset and math.isclose(stated.scale, scale, rel_tol=1e-6)
+    if "slim" in card.modalities and not same:
+        raise BadModel(
+            f"{path}: normalisation: offset {stated.offset:g} and scale "
+            f"{stated.scale:g}; a network sees SLIM frames with {offset:g} and "
+            f"{scale:g}: take the card that was written with the weights, or train "
+            "again"
+        )
+
+
+def _check_golden(card: Card, golden: GoldenFrame, path: Path) -> None:
+    """Refuse a golden frame or golden maps that are not those of the card."""
+    for what, array, stated in (
+        ("golden frame", golden.frame, card.golden.frame_sha256),
+        ("golden maps", golden.maps, card.golden.maps_sha256),
+    ):
+        found = sha256(np.ascontiguousarray(array).tobytes())
+        if found != stated:
+            raise BadModel(
+                f"{path}: the sha256 of the {what} is {found[:12]}..., the card says "
+                f"{stated[:12]}...; copy the whole folder again, or export again"
+            )
 
 
 def save_model(

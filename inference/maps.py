@@ -28,7 +28,7 @@ class Engine(Protocol):
 
     @property
     def model(self) -> str:
-        """Name and short hash of the weights, ``slim-1a2b3c4d``."""
+        """Name and short hash of card and weights, ``slim-1a2b3c4d``."""
 
     def infer(self, frame: NDArray[np.uint16], offset: float, scale: float) -> Maps:
         """Give the maps of a frame ``(y, x)``; the network sees (x - offset) scale.

@@ -32,9 +32,14 @@ SAME_PIXEL_SIZE = 0.02
 def grey_level(image: NDArray[np.uint16], modality: Modality) -> tuple[float, float]:
     """Give offset (counts) and scale (per count) of an image (y, x)."""
     if modality == "slim":
-        return float(PHASE_ZERO_COUNT), PHASE_RAD_PER_COUNT / PHASE_UNIT_RAD
+        return slim_grey_level()
     low, median, high = percentiles(image, (1.0, 50.0, 99.8))
     return float(median), GREY_SPAN / max(high - low, SMALLEST_SPAN_DN)
+
+
+def slim_grey_level() -> tuple[float, float]:
+    """Give offset (counts) and scale (per count) of coded phase."""
+    return float(PHASE_ZERO_COUNT), PHASE_RAD_PER_COUNT / PHASE_UNIT_RAD
 
 
 def percentiles(image: NDArray[np.uint16], wanted: tuple[float, ...]) -> list[int]:

@@ -1,10 +1,9 @@
 """The inference stage: a frame in, its cells out."""
 
-import time
-
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.clock import stamp_ns
 from acquisition.records import (
     Frame,
     FrameInfo,
@@ -50,16 +49,16 @@ class InferenceStage:
             objects.
         """
         info = frame.info
-        received_ns = time.monotonic_ns()
+        received_ns = stamp_ns()
         phase = self._phase(frame)
-        phase_ns = time.monotonic_ns()
+        phase_ns = stamp_ns()
         shape = (phase.shape[0], phase.shape[1])
         seen = resample(
             phase, network_shape(shape, info.pixel_size_um, self._card_um_per_px)
         )
         maps = self._engine.infer(seen, *grey_level(seen, info.modality))
         maps = place_back(maps, shape)
-        network_ns = time.monotonic_ns()
+        network_ns = stamp_ns()
         labels, cells = find_cells(maps, info, phase, self._settings, self._stand)
         segmented: Segmented = read_only(
             Segmented(
@@ -72,7 +71,7 @@ class InferenceStage:
                 received_ns=received_ns,
                 phase_ns=phase_ns,
                 network_ns=network_ns,
-                cells_ns=time.monotonic_ns(),
+                cells_ns=stamp_ns(),
             )
         )
         return segmented
@@ -82,7 +81,7 @@ class InferenceStage:
     ) -> None:
         """Compile all kernels and wake the engine with an empty frame (y, x)."""
         steps = 4 if modality == "slim" else 1
-        now_ns = time.monotonic_ns()
+        now_ns = stamp_ns()
         info = FrameInfo(
             sequence=0,
             time_s=0.0,

@@ -278,6 +278,7 @@ class EventScore:
     found_right: int  # reports that were right
     delays_s: tuple[float, ...]  # reported less true beginning, of the true_hit
     alerts_s: tuple[float, ...]  # the same to the deciding frame, where it is known
+    found_repeated: int  # wrong reports near a true event that another report has
 
     @property
     def recall(self) -> float | None:
@@ -294,13 +295,12 @@ def match_events(
     true: Sequence[Happening],
     found: Sequence[Happening],
     window_s: float = EVENT_WINDOW_S,
-    once: bool = True,
 ) -> EventScore:
-    """Match events on the same cells within a window of experiment time.
+    """Match events on the same cells within a window of experiment time, one to one.
 
-    With ``once`` a true event excuses a single report, the nearest in time, and all
-    further reports of it are wrong: a cell dies once. Without, every report near a true
-    event is right: a pair may part and meet several times within the window.
+    A true event excuses a single report, the nearest in time. All further reports of
+    it are wrong, unless the same cells truly had another such event near them: a cell
+    dies once, a pair may part and meet again.
     """
     options = sorted(
         (abs(report.time_s - real.time_s), at, number)
@@ -311,10 +311,9 @@ def match_events(
     report_of: dict[int, int] = {}
     right: set[int] = set()
     for _, at, number in options:
-        if once and (at in report_of or number in right):
-            continue
-        report_of.setdefault(at, number)
-        right.add(number)
+        if at not in report_of and number not in right:
+            report_of[at] = number
+            right.add(number)
     hits = [(found[number], true[at]) for at, number in sorted(report_of.items())]
     return EventScore(
         true=len(true),
@@ -325,6 +324,7 @@ def match_events(
         alerts_s=tuple(
             one.decided_s - two.time_s for one, two in hits if one.decided_s is not None
         ),
+        found_repeated=len({number for _, _, number in options} - right),
     )
 
 

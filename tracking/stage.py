@@ -1,11 +1,11 @@
 """The tracking stage: a segmented frame in, its complete analysis out."""
 
 import itertools
-import time
 from dataclasses import dataclass
 
 import numpy as np
 
+from acquisition.clock import stamp_ns
 from acquisition.records import Analysed, Cells, FrameInfo, Segmented, read_only
 from configs.schema import Events, Tracking, Trigger
 from tracking.bank import Bank, forecast
@@ -62,9 +62,9 @@ class TrackingStage:
         position = self._position(segmented.info.position)
         found = position.tracker.update(segmented)
         tracks, events = position.rules.update(segmented, found)
-        tracks_ns = time.monotonic_ns()
+        tracks_ns = stamp_ns()
         predicted = position.bank.update(segmented.info.time_s, tracks)
-        forecast_ns = time.monotonic_ns()
+        forecast_ns = stamp_ns()
         requests = self._requests.update(segmented.info, events, forecast_ns)
         analysed = Analysed(
             segmented,
@@ -74,7 +74,7 @@ class TrackingStage:
             requests,
             tracks_ns,
             forecast_ns,
-            time.monotonic_ns(),
+            stamp_ns(),
         )
         read_only(analysed)
         return analysed
@@ -97,7 +97,7 @@ class TrackingStage:
     def _measured_only(self, segmented: Segmented) -> Analysed:
         tracks = Tracker(self._tracking).present()
         predicted = forecast(tracks, self._tracking)
-        now_ns = time.monotonic_ns()
+        now_ns = stamp_ns()
         analysed = Analysed(
             segmented, tracks, predicted, (), (), now_ns, now_ns, now_ns
         )

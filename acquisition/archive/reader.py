@@ -208,6 +208,23 @@ class RunReader:
         """Give the info of all frames as one table (``schema.FRAME``)."""
         return self._all_rows(schema.FRAME_INDEX, self._frames)
 
+    def analysis_table(self) -> schema.Rows:
+        """Give the index of all analysed frames as one table (``schema.ANALYSIS``)."""
+        return self._all_rows(schema.ANALYSIS_INDEX, self._analyses)
+
+    def track_ids(self) -> NDArray[np.int64]:
+        """Give the ids of all tracks of all frames, ascending, each of them once."""
+        spans = self.analysis_table()["tracks"]
+        found = [np.zeros(0, np.int64)]
+        for number, segment in enumerate(self._segments.values()):
+            here = spans[self._analyses.segment == number]
+            if len(here):
+                first = int(here.min())
+                rows = segment.rows("analysis/tracks", np.array([first, here.max()]))
+                known = _covered(here - first, len(rows))
+                found.append(np.unique(rows["track_id"][known]))
+        return np.unique(np.concatenate(found))
+
     def events(self) -> list[Event]:
         """Give all events in the order in which they were decided."""
         return self._journal(schema.EVENTS, Event)
@@ -281,6 +298,14 @@ class RunReader:
 def _holds(places: _Places, sequence: int) -> bool:
     at = int(np.searchsorted(places.sequence, sequence))
     return at < len(places.sequence) and int(places.sequence[at]) == sequence
+
+
+def _covered(spans: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
+    """Mark the rows, of so many, that lie in at least one span (span, start stop)."""
+    steps = np.zeros(count + 1, np.int64)
+    np.add.at(steps, spans[:, 0], 1)
+    np.add.at(steps, spans[:, 1], -1)
+    return np.cumsum(steps)[:-1] > 0
 
 
 def _image(segment: SegmentReader, name: str, row: int) -> NDArray[np.uint16] | None:

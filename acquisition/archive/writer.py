@@ -24,7 +24,7 @@ from acquisition.archive.directory import (
 )
 from acquisition.archive.journal import Journal
 from acquisition.archive.memory import keep_image_buffers
-from acquisition.archive.policy import FramePolicy, Policy
+from acquisition.archive.policy import FramePolicy
 from acquisition.archive.repair import file_sha256, mend_segments
 from acquisition.archive.segment import SegmentWriter, closing_bytes
 from acquisition.errors import BadRun
@@ -96,10 +96,6 @@ class RunWriter:
     def failed(self) -> bool:
         """Whether a write error has ended the recording."""
         return self._failed
-
-    def set_policy(self, kind: Policy) -> None:
-        """Change which frames are kept from now on."""
-        self._policy.kind = kind
 
     def write_frame(self, frame: Frame) -> None:
         """Record a frame; its pixels by the policy, its index row always."""

@@ -12,7 +12,8 @@ import tifffile
 import useq
 
 from acquisition.clock import Clock
-from acquisition.errors import BadImages, FrameMissing
+from acquisition.errors import BadImages, FrameMissing, MicroscopeFault
+from acquisition.imagefiles import describe_file, read_image
 from acquisition.replay import ImageSequence
 from acquisition.schedule import EventSource
 from tests.acquisition.microscopes import (
@@ -94,6 +95,43 @@ def test_an_imagej_stack_tells_its_calibration(tmp_path: Path, truncate: bool) -
     assert images.pixel_size_um == pytest.approx(0.5)
     assert images.interval_s == 15
     assert (images.read(5) == STACK[5]).all()
+
+
+@pytest.mark.parametrize("unit", ["pixel", "furlong", ""])
+def test_units_that_nobody_knows_are_not_guessed(tmp_path: Path, unit: str) -> None:
+    """A size or a time in an unknown unit counts as not said."""
+    metadata = {
+        "axes": "TYX",
+        "PhysicalSizeX": 0.65,
+        "PhysicalSizeXUnit": unit,
+        "TimeIncrement": 2.0,
+        "TimeIncrementUnit": unit,
+    }
+    tifffile.imwrite(tmp_path / "a.ome.tif", STACK, metadata=metadata)
+
+    file = describe_file(tmp_path / "a.ome.tif")
+
+    assert (file.pixel_size_um, file.interval_s) == (None, None)
+
+
+def test_plane_times_in_an_unknown_unit_are_no_interval(tmp_path: Path) -> None:
+    """The interval stays unknown when the times of the planes cannot be read."""
+    planes = {"DeltaT": [0, 30, 60, 95, 120, 150], "DeltaTUnit": ["pixel"] * 6}
+    metadata = {"axes": "TYX", "Plane": planes}
+    tifffile.imwrite(tmp_path / "a.ome.tif", STACK, metadata=metadata)
+
+    assert describe_file(tmp_path / "a.ome.tif").interval_s is None
+
+
+def test_imagej_units_that_nobody_knows_are_not_guessed(tmp_path: Path) -> None:
+    """The same holds for the header of ImageJ."""
+    metadata = {"axes": "TYX", "unit": "pixel", "finterval": 15.0, "tunit": "ticks"}
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK, imagej=True, resolution=(2.0, 2.0), metadata=metadata)
+
+    file = describe_file(path)
+
+    assert (file.pixel_size_um, file.interval_s) == (None, None)
 
 
 def test_settings_go_before_the_file(tmp_path: Path) -> None:
@@ -192,6 +230,72 @@ def test_a_damaged_image_is_missing_and_the_others_are_not(tmp_path: Path) -> No
     with pytest.raises(FrameMissing, match="img2_phase"):
         images.read(1)
     assert int(images.read(2)[0, 0]) == 30
+
+
+def spoil(path: Path, page: int) -> None:
+    """Overwrite the packed pixels of one page of a TIFF file."""
+    with tifffile.TiffFile(path) as tiff:
+        start = tiff.pages[page].dataoffsets[0]
+        size = tiff.pages[page].databytecounts[0]
+    content = bytearray(path.read_bytes())
+    content[start : start + size] = b"\xa5" * size
+    path.write_bytes(content)
+
+
+def test_a_damaged_packed_page_is_named(tmp_path: Path) -> None:
+    """Whatever the decoder says, the message names the file and the image."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK, compression="zlib")
+    spoil(path, 2)
+
+    with pytest.raises(BadImages, match=r"a\.tif: image 3"):
+        read_image(path, 2)
+    assert (read_image(path, 3) == STACK[3]).all()
+
+
+def test_a_damaged_description_is_named(tmp_path: Path) -> None:
+    """An OME header that is no XML refuses the file by name."""
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, STACK, metadata={"axes": "TYX"})
+    path.write_bytes(path.read_bytes().replace(b"<Pixels ", b"<<ixels "))
+
+    with pytest.raises(BadImages, match=r"a\.ome\.tif"):
+        describe_file(path)
+
+
+def play(path: Path, count: int) -> list[list[int]]:
+    """Play four-step frames, going on after faults; gives the first pixels."""
+    clock = Clock("stepped")
+    microscope = open_images(path, clock, "slim")
+    source = EventSource(clock, microscope.core, microscope.limits)
+    source.add_timelapse(microscope.planned(useq.MDASequence()))
+    taken = Taken(clock)
+    faults = 0
+    while not source.closed and faults < count:
+        try:
+            drive(microscope, source, taken)
+        except MicroscopeFault:
+            faults += 1
+    microscope.close()
+    assert faults == 1
+    return [pixels[:, 0, 0].tolist() for pixels in taken.pixels]
+
+
+@pytest.mark.parametrize("damaged", [0, 1, 2])
+@pytest.mark.parametrize("step", [0, 1, 3])
+def test_a_damaged_step_costs_its_frame_and_turns_no_other(
+    tmp_path: Path, damaged: int, step: int
+) -> None:
+    """Of a stack of time x step the later frames begin with their first step."""
+    steps = np.arange(12, dtype=np.uint16).reshape(3, 4)
+    stack = np.tile(steps[..., None, None], (64, 64))
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, stack, metadata={"axes": "TCYX"}, compression="zlib")
+    spoil(path, 4 * damaged + step)
+
+    played = play(path, 3)
+
+    assert played == np.delete(steps, damaged, axis=0).tolist()
 
 
 def test_a_sequence_plays_with_its_own_interval_and_ends(tmp_path: Path) -> None:

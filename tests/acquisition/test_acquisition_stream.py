@@ -143,7 +143,7 @@ def test_an_inbox_answers_its_sender() -> None:
     """Requests are acknowledged to the one who sent them."""
     inbox = Inbox()
     outbox = Outbox(inbox.address)
-    outbox.send(Command("hold"))
+    outbox.send(Command("run"))
     received = inbox.receive(2000)
     assert received is not None
 

@@ -77,6 +77,57 @@ def test_killing_the_window_changes_nothing(tmp_path: Path) -> None:
         assert run.state == "ended"
 
 
+@pytest.mark.parametrize("wait_s", [0.3, 1.5])
+def test_ctrl_c_while_starting_ends_without_a_traceback(
+    wait_s: float, tmp_path: Path
+) -> None:
+    """A terminal signals the whole group; children leave it to the supervisor."""
+    out = tmp_path / "run"
+    process = start("run", "demo", "--output", str(out), *SMALL, folder=tmp_path)
+    wait_for(out.exists)
+    time.sleep(wait_s)
+
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=90)[1]
+
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
+    """Exit code 130 within seconds, and the run can be repaired."""
+    out = tmp_path / "run"
+    process = start("run", "demo", "--output", str(out), *SMALL, folder=tmp_path)
+    recorder = wait_for(lambda: process_id(out, "recorder"))
+    os.kill(recorder, signal.SIGSTOP)  # so that the orderly end takes long
+
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=30)[1]
+
+    assert process.returncode == 130, said
+    assert vigil("repair", "run", folder=tmp_path).returncode == 0
+
+
+def test_without_a_supervisor_the_run_seals_itself(tmp_path: Path) -> None:
+    """The parent is killed: its children notice, finish, and leave a sealed run."""
+    out = tmp_path / "run"
+    process = start("run", "demo", "--output", str(out), *SMALL, folder=tmp_path)
+    wait_for(lambda: process_id(out, "recorder"))
+    family = psutil.Process(process.pid).children(recursive=True)
+
+    process.kill()
+    gone, alive = psutil.wait_procs(family, 60)
+
+    process.communicate(timeout=10)
+    assert not alive
+    assert gone
+    with RunReader(out) as run:
+        assert run.state == "faulted"
+        assert len(run.sequences) > 0
+
+
 def test_after_kill_9_the_run_opens_and_repairs(tmp_path: Path) -> None:
     """Everything is killed at once; at most the last second is missing."""
     out = tmp_path / "run"

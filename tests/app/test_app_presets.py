@@ -58,14 +58,19 @@ def test_every_image_of_a_folder_is_analysed(tmp_path: Path) -> None:
     with RunReader(tmp_path / "run") as run:
         assert run.analysed_sequences.tolist() == [1, 2, 3, 4, 5, 6]
         times = [run.info(s).time_s for s in run.sequences]
+        seen = [run.tracks(s).track_id for s in run.analysed_sequences]
+        cells = [len(run.cells(s).label) for s in run.analysed_sequences]
     np.testing.assert_allclose(np.diff(times), 60)
+    summary = result_of(done)
+    assert summary["tracks"] == len(np.unique(np.concatenate(seen))) > 0
+    assert summary["cells_mean"] == pytest.approx(np.mean(cells), abs=0.01)
 
 
 def test_a_corrupt_image_costs_one_frame(tmp_path: Path) -> None:
-    """The damaged file is named in the log, the others are analysed."""
+    """A file with half of its pixels is named in the log, the others are analysed."""
     images = make_sequence(tmp_path / "images")
     path = images / "t003.tif"
-    path.write_bytes(path.read_bytes()[:4000])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
     done = vigil(
         "run", "replay", "--images", str(images), "--output", "run", "--json",
@@ -73,8 +78,23 @@ def test_a_corrupt_image_costs_one_frame(tmp_path: Path) -> None:
         "--set", "inference.engine=classical", folder=tmp_path,
     )  # fmt: skip
 
-    assert done.returncode in (0, 2), done.stderr
-    assert "t003.tif" in done.stderr
+    assert done.returncode == 0, done.stderr
+    with RunReader(tmp_path / "run") as run:
+        assert run.analysed_sequences.tolist() == [1, 2, 3, 5, 6]
+        (skip,) = run.skips()
+    assert (skip.sequence, skip.stage) == (4, "camera")
+    assert "t003.tif" in skip.reason
+
+
+def test_a_plan_that_cannot_be_unrolled_is_refused(tmp_path: Path) -> None:
+    """Time must be the outermost axis; else nothing moves, and no folder is left."""
+    order = 'timelapse.axis_order="ptgcz"'
+
+    done = vigil("run", "demo", "--output", "run", "--set", order, folder=tmp_path)
+
+    assert done.returncode == 2
+    assert 'timelapse.axis_order: "ptgcz"' in done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_pixel_size_nobody_knows_is_asked_for(tmp_path: Path) -> None:

@@ -219,12 +219,55 @@ def test_a_process_that_falls_silent_is_an_alarm_once() -> None:
     assert second == ()
 
 
-def test_figures_of_the_processes_reach_the_top_bar() -> None:
-    """State comes from the acquisition, disk and queue from the recorder."""
+def test_what_was_turned_away_is_shown_and_is_no_lost_frame() -> None:
+    """Planned frames that came too late are dropped; triggers and messages are not."""
+    state = make_state()
+    slots, garbage = ("skipped_slots", 3.0), ("garbage", 1.0)
+
+    state.take(health("acquisition", facts=(slots, garbage)))
+    state.take(health("analysis", facts=(("refused_triggers", 2.0), garbage)))
+
+    figures = state.snapshot(now_ns=0).figures
+    assert figures.dropped == 3
+    assert dict(figures.losses) == {
+        "planned frames skipped": 3,
+        "triggers refused": 2,
+        "messages refused": 2,
+    }
+
+
+def test_a_slow_disk_is_an_alarm_before_frames_are_held() -> None:
+    """At three quarters of the queue, once, and again when it had recovered."""
+    state = make_state()
+    text = "the disk is slow: 80 % of the recorder's queue is full"
+
+    seen = []
+    for fill in (0.74, 0.8, 0.9, 0.4, 0.8):
+        state.take(health("acquisition", facts=(("recorder_fill", fill),)))
+        seen.append(state.snapshot(now_ns=0).alarms)
+        state.acknowledge()
+
+    assert seen == [(), (text,), (), (), (text,)]
+
+
+def test_a_run_that_holds_says_so() -> None:
+    """Holding is an alarm until a person has seen it, also when it has passed."""
     state = make_state()
 
-    state.take(health("acquisition", "holding", time_s=12.0))
-    state.take(health("recorder", queued=7, facts=(("disk_free_gb", 88.5),)))
+    state.take(health("acquisition", "holding"))
+    state.take(health("acquisition", "running"))
+
+    (alarm,) = state.snapshot(now_ns=0).alarms
+    assert alarm.startswith("acquisition is holding")
+
+
+def test_figures_of_the_processes_reach_the_top_bar() -> None:
+    """The senders know what waits for the disk, the recorder what is free on it."""
+    state = make_state()
+
+    state.take(health("acquisition", "holding", time_s=12.0, queued=5))
+    state.take(health("analysis", queued=2))
+    state.take(health("recorder", facts=(("disk_free_gb", 88.5),)))
 
     figures = state.snapshot(now_ns=0).figures
     assert (figures.state, figures.time_s) == ("holding", 12.0)

@@ -58,6 +58,17 @@ def test_an_alarm_is_written_at_once_and_once() -> None:
     assert stream.getvalue().count("! analysis died") == 1
 
 
+def test_the_line_says_what_was_turned_away() -> None:
+    """Refused triggers stand beside the dropped frames, when there are any."""
+    state, stream = ViewState(Display(), 100.0, 1.0), io.StringIO()
+    facts = (("skipped_slots", 4.0), ("refused_triggers", 2.0))
+    state.take(Health("analysis", "running", 0.0, 0, 0.0, 0, 0, "", (), facts))
+
+    StatusLine(stream, False).update(state.snapshot(now_ns=0))
+
+    assert "dropped 4  triggers refused 2" in stream.getvalue()
+
+
 def test_a_terminal_shows_two_lines_in_place() -> None:
     """On a terminal the state is rewritten, and stays when the run ends."""
     stream = io.StringIO()

@@ -6,7 +6,10 @@ import tifffile
 from scored_runs import DYING, PEOPLE, Flaws, record_run, show
 
 from acquisition.errors import BadImages, BadRun
+from calibration.comparison import Truth
+from calibration.figures import score_events
 from calibration.score import KEYS, score_masks, score_run
+from tracking.metrics import Happening
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +37,7 @@ def test_score_has_all_keys_and_counts(perfect_run):
 
     assert set(KEYS) <= set(score)
     assert (score["deaths_true"], score["contacts_true"]) == (1, 1)
+    assert score["contact_duplicates"] == 0
     assert score["frames_compared"] == 32
     assert score["frames_scored"] == 4  # after 5, 15 and 25 minutes, and the last
     assert score["objects_live"] + score["objects_dead"] == 4 * PEOPLE
@@ -72,6 +76,17 @@ def test_short_run_states_no_events(tmp_path):
     assert score["false_deaths_per_1000_cell_hours"] == 0.0
 
 
+def test_a_repeated_contact_is_false():
+    """A pair whose meeting is reported twice counts once, the repeat is counted."""
+    truth = Truth((Happening(600.0, (1, 2)),), (Happening(1700.0, (1, 2)),))
+    reports = [Happening(time_s, (1, 2)) for time_s in (590.0, 900.0, 1750.0)]
+
+    score = score_events(truth, reports)
+
+    assert (score.true_hit, score.found_right, score.found) == (1, 1, 2)
+    assert score.found_repeated == 1
+
+
 def test_run_without_truth_is_refused(tmp_path):
     """A run of a real stand is refused with the way out."""
     run = record_run(tmp_path / "run", frames=1)
@@ -83,13 +98,13 @@ def test_run_without_truth_is_refused(tmp_path):
 
 def test_masks_are_scored_page_by_page(perfect_run, tmp_path):
     """Label masks, numbered in any way, are compared with the frame of their page."""
-    pages = [show(60.0 * number).labels * np.uint16(7) for number in (1, 2, 3)]
+    pages = [show(60.0 * number).labels * np.uint16(7) for number in range(1, 33)]
     tifffile.imwrite(tmp_path / "masks.tif", np.stack(pages), photometric="minisblack")
 
     score = score_masks(perfect_run, tmp_path / "masks.tif")
 
     assert score["instance_f1_50"] == score["instance_f1_75"] == 1.0
-    assert (score["frames_scored"], score["objects"]) == (3, 3 * PEOPLE)
+    assert (score["frames_scored"], score["objects"]) == (32, 32 * PEOPLE)
     assert score["mota"] is None
     assert score["baseline_instance_f1_50"] is None  # no pixels were kept
 
@@ -97,8 +112,11 @@ def test_masks_are_scored_page_by_page(perfect_run, tmp_path):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (np.zeros((1, 8, 8), np.uint16), "shape"),
+        (np.zeros((32, 8, 8), np.uint16), "shape"),
+        (np.zeros((31, 8, 8), np.uint16), "31 masks.* 32 frames"),
+        (np.zeros((33, 8, 8), np.uint16), "33 masks.* 32 frames"),
         (np.zeros((1, 8, 8), np.float32), "whole numbers"),
+        (np.arange(70_000, dtype=np.int32).reshape(1, 280, 250), "69999 objects"),
         (None, "no readable TIFF"),
     ],
 )

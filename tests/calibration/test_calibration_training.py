@@ -1,5 +1,6 @@
 """Training: targets, batches, loss, checkpoints, and a whole small run."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from calibration.training.evaluation import (
     fit_temperature,
     object_metrics,
 )
-from calibration.training.export import NORMALISATION
+from calibration.training.export import NORMALISATION, export_model
 from calibration.training.fields import (
     TrainingField,
     field_path,
@@ -141,6 +142,35 @@ def test_batch_depends_on_seed_and_step_alone(maker: BatchMaker) -> None:
 
     torch.testing.assert_close(alone.images, ahead.images)
     torch.testing.assert_close(alone.targets.objects, ahead.targets.objects)
+
+
+def test_a_fault_of_the_batches_ends_the_training(maker: BatchMaker) -> None:
+    """What goes wrong ahead is raised where the batch is wanted, without a wait."""
+    maker.pool.fields.clear()
+
+    with pytest.raises(ValueError, match="low >= high"):
+        next(maker.ahead(0, 3))
+
+
+def test_batches_left_early_leave_no_thread(maker: BatchMaker) -> None:
+    """A training that stops before its last batch leaves nothing running."""
+    ahead = maker.ahead(0, 100)
+    next(ahead)
+
+    ahead.close()
+
+    assert not [one for one in threading.enumerate() if one.name.startswith("batches")]
+
+
+def test_export_wants_every_held_out_field(field: TrainingField, tmp_path: Path) -> None:
+    """Figures on a part of the test fields would not be those that the card names."""
+    for split in ("validation", "test"):
+        for seed in SMALL.fields.seeds(split)[:1]:
+            save_field(field_path(tmp_path / "fields", seed), field)
+    missing = SMALL.fields.seeds("validation")[1]
+
+    with pytest.raises(BadRun, match=f"{missing}"):
+        export_model(SMALL, tmp_path, tmp_path / "model")
 
 
 def test_batch_numbers_every_cell_once(maker: BatchMaker) -> None:

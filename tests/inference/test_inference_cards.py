@@ -49,6 +49,21 @@ def test_saved_model_comes_back(folder: Path) -> None:
         np.testing.assert_array_equal(second.weights[name], value)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("temperature", 1.5), ("um_per_px", 0.5), ("modalities", ["slim", "dic"])],
+)
+def test_an_edited_card_has_another_label(
+    folder: Path, key: str, value: object
+) -> None:
+    """Records of the model as it was and of the edited one cannot be mixed up."""
+    before = load_model(str(folder)).label
+
+    _edit_card(key, value)(folder)
+
+    assert load_model(str(folder)).label != before
+
+
 def test_held_out_seeds_were_not_trained_on() -> None:
     """No held-out range of the shipped card meets a training range."""
     training = load_model("slim").card.training
@@ -72,6 +87,14 @@ def _edit_card(key: str, value: object) -> Callable[[Path], object]:
         path = folder / CARD_FILE
         card = json.loads(path.read_text())
         path.write_text(json.dumps(card | {key: value}))
+
+    return edit
+
+
+def _edit_part(part: str, key: str, value: object) -> Callable[[Path], object]:
+    def edit(folder: Path) -> None:
+        card = json.loads((folder / CARD_FILE).read_text())
+        _edit_card(part, card[part] | {key: value})(folder)
 
     return edit
 
@@ -109,6 +132,26 @@ DAMAGES = [
     ),
     Damage("unknown key", _edit_card("hook", "os.system"), "hook"),
     Damage("no number", _edit_card("temperature", -1), "temperature"),
+    Damage(
+        "another golden frame",
+        _edit_part("golden", "frame_sha256", "0" * 64),
+        "golden frame",
+    ),
+    Damage(
+        "other golden maps",
+        _edit_part("golden", "maps_sha256", "0" * 64),
+        "golden maps",
+    ),
+    Damage(
+        "another grey scale",
+        _edit_part("normalisation", "scale", 0.001),
+        "normalisation",
+    ),
+    Damage(
+        "another grey offset",
+        _edit_part("normalisation", "offset", 0.0),
+        "normalisation",
+    ),
 ]
 
 

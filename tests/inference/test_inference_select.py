@@ -1,16 +1,19 @@
 """The choice of the engine is tried, explained and never silent."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from acquisition.errors import BadModel
 from configs.schema import Inference
 from inference.cards import Model, load_model, save_model
 from inference.engines.openvino_engine import supported_precisions
 from inference.engines.torch_engine import TorchEngine
+from inference.maps import Maps
 from inference.select import (
     class_agreement,
     probe_engine,
@@ -26,6 +29,23 @@ SHAPE = (512, 512)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the engine cache of the user out of the tests."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+class Spoilt(TorchEngine):
+    """The reference, but for what is done to its maps."""
+
+    spoil: Callable[[Maps], Maps]
+
+    def infer(self, frame: NDArray[np.uint16], offset: float, scale: float) -> Maps:
+        """Give the maps of a frame (y, x), spoilt."""
+        return self.spoil(super().infer(frame, offset, scale))
+
+
+def spoilt(model: Model, spoil: Callable[[Maps], Maps]) -> Spoilt:
+    """Make an engine for small frames whose maps are spoilt."""
+    engine = Spoilt(model, SHAPE, 1)
+    engine.spoil = spoil
+    return engine
 
 
 def model_without_answer(folder: Path) -> Model:
@@ -97,13 +117,57 @@ def test_stored_answer_is_that_of_the_reference() -> None:
     assert probe.agreement >= 0.999
 
 
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda m: replace(m, dead=np.zeros_like(m.dead)), "dead map is empty"),
+        (
+            lambda m: replace(m, separation=np.zeros_like(m.separation)),
+            "separation map is empty",
+        ),
+        (lambda m: replace(m, dead=255 - m.dead), "called otherwise"),
+        (lambda m: replace(m, separation=m.separation // 4), "cells"),
+        (lambda m: replace(m, classes=np.minimum(m.classes, 1)), "cell pixels"),
+    ],
+)
+def test_every_map_counts(spoil: Callable[[Maps], Maps], says: str) -> None:
+    """An engine that is wrong in a single map has a fault that says which."""
+    model = load_model("slim")
+
+    probe = probe_engine(spoilt(model, spoil), model, SHAPE)
+
+    assert probe.fault is not None
+    assert says in probe.fault
+
+
+def test_a_faultless_probe_has_no_fault() -> None:
+    """The reference itself agrees with the stored answer in all three maps."""
+    model = load_model("slim")
+
+    probe = probe_engine(TorchEngine(model, SHAPE, 1), model, SHAPE)
+
+    assert probe.fault is None
+    assert probe.cells_found == probe.cells_wanted > 5
+
+
+def test_golden_frame_without_cells_is_refused(tmp_path: Path) -> None:
+    """An answer without cells cannot tell engines apart."""
+    model = load_model("slim")
+    empty = replace(model.golden, maps=np.zeros_like(model.golden.maps))
+    save_model(tmp_path / "empty", model.card, model.weights, empty, "for a test")
+
+    with pytest.raises(BadModel, match="golden frame .* no cell"):
+        select_engine(Inference(model=str(tmp_path / "empty"), threads=1), SHAPE)
+
+
 def test_agreement_counts_cell_pixels_only() -> None:
     """Background that both sides call background proves nothing."""
     found = np.array([[0, 0, 1, 2]], np.uint8)
     wanted = np.array([[0, 0, 1, 1]], np.uint8)
 
     assert class_agreement(found, wanted) == 0.5
-    assert class_agreement(np.zeros_like(found), np.zeros_like(found)) == 1.0
+    with pytest.raises(BadModel, match="no cell"):
+        class_agreement(np.zeros_like(found), np.zeros_like(found))
 
 
 def test_tiles_begin_at_the_corner() -> None:

@@ -9,7 +9,7 @@ from tracking_scenes import make_scene, walk
 
 from acquisition.records import CellState
 from configs.schema import Tracking
-from tracking.bank import Bank, forecast
+from tracking.bank import MOST_WAITING, Bank, forecast
 from tracking.tracker import Tracker
 
 
@@ -58,6 +58,19 @@ def test_frame_long_after_the_horizon_teaches_nothing():
         made = bank.update(3600.0 * i, tracks)
 
     assert made.sigma_um == pytest.approx(forecast(tracks, options).sigma_um)
+
+
+def test_long_horizons_do_not_fill_the_memory():
+    """Of fast frames only as many forecasts wait as a horizon can be cut into."""
+    options = Tracking(forecast_horizons_s=(60.0, 3600.0))
+    bank, tracks = Bank(options), make_tracks(3)
+
+    for i in range(3000):
+        bank.update(0.5 * i, tracks)
+
+    waiting = [len(queue) for queue in bank.waiting]
+    assert waiting[0] <= MOST_WAITING + 1
+    assert 1500 / 3600 * MOST_WAITING - 2 < waiting[1] <= MOST_WAITING + 1
 
 
 def test_no_tracks_give_an_empty_forecast():

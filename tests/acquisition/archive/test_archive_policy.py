@@ -99,20 +99,6 @@ def test_the_memory_for_the_past_is_bounded() -> None:
     assert kept[-1].info.sequence == 999
 
 
-def test_the_policy_can_change_during_the_run(tmp_path: Path) -> None:
-    """A recorder in need can fall from all frames to event windows."""
-    run = make_writer(tmp_path / "run")
-    run.write_frame(make_frame(1))
-
-    run.set_policy("events")
-    run.write_frame(make_frame(2))
-    run.close("ended")
-
-    with RunReader(tmp_path / "run") as back:
-        assert back.sequences.tolist() == [1, 2]
-        assert back.kept_sequences.tolist() == [1]
-
-
 def test_a_frame_of_another_shape_is_refused(tmp_path: Path) -> None:
     """The refusal names the frame and both shapes; the run goes on."""
     run = make_writer(tmp_path / "run")

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from acquisition.errors import BadWorld
 from acquisition.simulated.fates import protraction
 from acquisition.simulated.population import IS_DEAD, LifeState
 from acquisition.simulated.specimen import Specimen
@@ -216,3 +217,13 @@ def test_an_empty_dish_is_a_specimen() -> None:
     specimen.advance(120)
 
     assert len(specimen.columns().id) == 0
+
+
+def test_a_crowd_beyond_all_labels_is_refused() -> None:
+    """More cells than leave room for daughters are refused, with both settings."""
+    world = quiet_world(n=20_000)
+
+    with pytest.raises(BadWorld, match=r"cells\.n .* stage\.margin_um"):
+        Specimen(world, 1, 20_665.6)
+    with pytest.raises(BadWorld, match="16000"):
+        Specimen(world, 1, 665.6)
