@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from acquisition.records import Analysed, Command, Frame, Modality
 from acquisition.runner import Analyse, experiment_of
-from configs.schema import Experiment, Inference
+from acquisition.simulated.world import World
+from configs.schema import Experiment, Inference, Stand
 from inference.cards import Card, load_model
 from inference.pixels import network_shape
 from inference.select import select_engine
@@ -54,7 +55,7 @@ def build_analysis(
     seen = network_shape(shape, pixel_size_um, card_um_per_px)
     engine, card, notes = select_engine(experiment.inference, seen)
     inference = InferenceStage(
-        engine, card_um_per_px, experiment.inference, experiment.stand
+        engine, card_um_per_px, experiment.inference, stand_of(experiment)
     )
     tracking = TrackingStage(
         experiment.tracking,
@@ -74,6 +75,20 @@ def _warning(card: Card, modality: Modality) -> str:
     return (
         f"model {card.name} was made for {', '.join(card.modalities)}, these frames "
         f"are {modality}: do not trust its cells before you have scored them"
+    )
+
+
+def stand_of(experiment: Experiment) -> Stand:
+    """Give the constants of the stand; the simulated one takes those of its world."""
+    if experiment.microscope.kind != "simulated" or experiment.simulated is None:
+        return experiment.stand
+    world = World.load(experiment.simulated.world)
+    return Stand(
+        wavelength_um=world.optics.wavelength_um,
+        ring_amplitude=world.optics.ring_amplitude,
+        step_sign=1,
+        camera_offset_dn=world.camera.offset_dn,
+        refraction_increment_um3_per_pg=world.optics.refraction_increment_um3_per_pg,
     )
 
 

@@ -24,6 +24,7 @@ from tracking.metrics import (
     instance_f1,
     match_events,
     object_f1,
+    pair_events,
     pics_f1,
     score_tracks,
 )
@@ -162,17 +163,14 @@ def event_figures(
 def score_events(truth: Truth, reported: Sequence[Happening]) -> EventScore:
     """Match reports one to one; such of events at the rim of observation are left out.
 
-    An event at the rim excuses a single report as well, and only one that no event that
+    An event at the rim excuses a single report as well, of those that no event that
     counts has a use for.
     """
-    unused = list(reported)
-    for number in sorted(pair_events(truth.counted, reported).values(), reverse=True):
-        del unused[number]
-    excused = pair_events(truth.open, unused).values()
-    left_out = [unused[number] for number in excused]
-    judged = list(reported)
-    for report in left_out:
-        judged.remove(report)
+    used = set(pair_events(truth.counted, reported).values())
+    rest = [number for number in range(len(reported)) if number not in used]
+    excused = pair_events(truth.open, [reported[number] for number in rest]).values()
+    left_out = {rest[at] for at in excused}
+    judged = [one for at, one in enumerate(reported) if at not in left_out]
     return match_events(truth.counted, judged)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from acquisition.errors import BadImages
 from acquisition.imagefiles import TIFF_SUFFIXES, list_images
+from inference.cells import MOST_LABELS
 
 
 def read_masks(path: Path) -> list[NDArray[np.uint16]]:
@@ -20,7 +21,8 @@ def read_masks(path: Path) -> list[NDArray[np.uint16]]:
     Raises
     ------
     BadImages
-        If there is no mask, or a file holds something else than whole numbers.
+        If there is no mask, or a file holds something else than whole numbers, or
+        more objects in a mask than 16 bits can number.
     """
     pages: list[NDArray[np.uint16]] = []
     for file in list_images(path, labels=True):
@@ -32,7 +34,7 @@ def read_masks(path: Path) -> list[NDArray[np.uint16]]:
                 f"{file} has the shape {stack.shape} and type {stack.dtype}; label "
                 "masks are whole numbers (page, y, x), 0 for background"
             )
-        pages += [_renumber(page) for page in stack]
+        pages += [_renumber(page, file) for page in stack]
     return pages
 
 
@@ -50,7 +52,13 @@ def _read(path: Path) -> NDArray[np.integer]:
         ) from error
 
 
-def _renumber(page: NDArray[np.integer]) -> NDArray[np.uint16]:
+def _renumber(page: NDArray[np.integer], file: Path) -> NDArray[np.uint16]:
     names, at = np.unique(page, return_inverse=True)
+    objects = int(np.count_nonzero(names))
+    if objects > MOST_LABELS:
+        raise BadImages(
+            f"{file} holds a mask of {objects} objects, a label map holds "
+            f"{MOST_LABELS}; give instance masks, not images"
+        )
     numbers = np.arange(names.size) + (0 if names[0] == 0 else 1)
     return numbers[at].reshape(page.shape).astype(np.uint16)

@@ -101,18 +101,24 @@ def score_masks(run_dir: Path, labels: Path) -> Score:
     BadRun
         If the run cannot be read or no analysed frame has a mask.
     BadImages
-        If the masks cannot be read or do not have the shape of the frames.
+        If the masks cannot be read, or have not the number or shape of the frames.
     """
     pages = read_masks(labels)
     ours, baseline = _Tally(), _Tally()
     with RunReader(run_dir) as run:
+        frames = int(run.sequences.max(initial=0))
+        if len(pages) != frames:
+            raise BadImages(
+                f"{labels} holds {len(pages)} masks, {run_dir} has {frames} frames; "
+                "give one mask for each frame of the run, in order"
+            )
         settings = _settings(run)
         classical = InferenceStage(
             ClassicalEngine(), None, settings.inference, settings.stand
         )
         for number in run.analysed_sequences.tolist():
             found = run.labels(number)
-            if found is None or number > len(pages):
+            if found is None:
                 continue
             mask = pages[number - 1]
             if mask.shape != found.shape:

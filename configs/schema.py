@@ -96,7 +96,7 @@ class Sequence(Section):
 
 
 class Stand(Section):
-    """Optical constants of the phase module."""
+    """Optical constants of the phase module; a simulated stand has those of its world."""
 
     wavelength_um: float = Field(0.59, ge=0.3, le=1.1)
     ring_amplitude: float = Field(0.6, ge=0.05, le=1.0)

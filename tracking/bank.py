@@ -20,6 +20,8 @@ ENOUGH = 30.0
 """Errors that must have been seen before they replace the assumed walk."""
 MEMORY = 5000.0
 """About so many of the latest errors count."""
+MOST_WAITING = 200
+"""Forecasts that wait for a horizon, about; of faster frames not all are kept."""
 LATE = 1.5
 """A frame later than this many horizons says nothing about that horizon."""
 
@@ -58,6 +60,11 @@ class Bank:
         self._squares_um2 = np.zeros((horizons, 2))  # (horizon, live dead)
         self._counts = np.zeros((horizons, 2))
 
+    @property
+    def waiting(self) -> tuple[int, ...]:
+        """Number of forecasts that wait, by horizon."""
+        return tuple(len(queue) for queue in self._waiting)
+
     def update(self, time_s: float, tracks: Tracks) -> Forecast:
         """Score the forecasts that are due by these tracks, then make new ones."""
         for index, horizon_s in enumerate(self._settings.forecast_horizons_s):
@@ -66,8 +73,11 @@ class Bank:
                 if elapsed <= LATE:
                     self._learn(index, old, elapsed, tracks)
         made = forecast(tracks, self._settings)
-        if not self._waiting[0] or time_s > self._waiting[0][-1][0]:
-            for queue in self._waiting:
+        for queue, horizon_s in zip(
+            self._waiting, self._settings.forecast_horizons_s, strict=True
+        ):
+            pause_s = horizon_s / MOST_WAITING
+            if not queue or time_s - queue[-1][0] >= pause_s:
                 queue.append((time_s, made))
         return self._with_measured_sigma(made, tracks)
 

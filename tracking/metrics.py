@@ -296,25 +296,11 @@ def match_events(
     found: Sequence[Happening],
     window_s: float = EVENT_WINDOW_S,
 ) -> EventScore:
-    """Match events on the same cells within a window of experiment time, one to one.
-
-    A true event excuses a single report, the nearest in time. All further reports of
-    it are wrong, unless the same cells truly had another such event near them: a cell
-    dies once, a pair may part and meet again.
-    """
-    options = sorted(
-        (abs(report.time_s - real.time_s), at, number)
-        for at, real in enumerate(true)
-        for number, report in enumerate(found)
-        if report.cells == real.cells and abs(report.time_s - real.time_s) <= window_s
-    )
-    report_of: dict[int, int] = {}
-    right: set[int] = set()
-    for _, at, number in options:
-        if at not in report_of and number not in right:
-            report_of[at] = number
-            right.add(number)
+    """Match events one to one, as `pair_events` does, and count."""
+    report_of = pair_events(true, found, window_s)
+    right = set(report_of.values())
     hits = [(found[number], true[at]) for at, number in sorted(report_of.items())]
+    near = {number for _, _, number in _near(true, found, window_s)}
     return EventScore(
         true=len(true),
         found=len(found),
@@ -324,7 +310,43 @@ def match_events(
         alerts_s=tuple(
             one.decided_s - two.time_s for one, two in hits if one.decided_s is not None
         ),
-        found_repeated=len({number for _, _, number in options} - right),
+        found_repeated=len(near - right),
+    )
+
+
+def pair_events(
+    true: Sequence[Happening],
+    found: Sequence[Happening],
+    window_s: float = EVENT_WINDOW_S,
+) -> dict[int, int]:
+    """Pair events on the same cells within a window of experiment time, one to one.
+
+    A true event excuses a single report, the nearest in time. A further report of it
+    finds no partner, unless the same cells truly had another such event near: a cell
+    dies once, a pair may part and meet again.
+
+    Returns
+    -------
+    The index of the report by that of the true event.
+    """
+    report_of: dict[int, int] = {}
+    taken: set[int] = set()
+    for _, at, number in _near(true, found, window_s):
+        if at not in report_of and number not in taken:
+            report_of[at] = number
+            taken.add(number)
+    return report_of
+
+
+def _near(
+    true: Sequence[Happening], found: Sequence[Happening], window_s: float
+) -> list[tuple[float, int, int]]:
+    """List (distance in s, true event, report) on the same cells, nearest first."""
+    return sorted(
+        (abs(report.time_s - real.time_s), at, number)
+        for at, real in enumerate(true)
+        for number, report in enumerate(found)
+        if report.cells == real.cells and abs(report.time_s - real.time_s) <= window_s
     )
 
 

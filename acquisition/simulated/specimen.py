@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from acquisition.errors import BadWorld
 from acquisition.simulated.fates import age_cells, divide, irradiate
 from acquisition.simulated.population import (
     IS_DEAD,
@@ -21,6 +22,8 @@ from acquisition.simulated.population import (
 )
 from acquisition.simulated.world import Mix, World
 
+MOST_CELLS = 16_000
+"""Cells at the start; all daughters must find an id of 16 bits as well."""
 LARGEST_STEP_MIN = 1.0
 TREMBLE_MIN = 1.0
 WOBBLE_MIN = 30.0
@@ -61,6 +64,11 @@ class Specimen:
         Edge of the field; its walls reflect the cells.
     mix
         States at the start; ``None`` takes those of the world.
+
+    Raises
+    ------
+    BadWorld
+        If there would be more than `MOST_CELLS` cells in the field.
     """
 
     def __init__(
@@ -72,6 +80,12 @@ class Specimen:
         self._rng = np.random.default_rng([seed, STREAM])
         view_um = 1024 * world.optics.pixel_um
         count = round(world.cells.n * (field_um / view_um) ** 2)
+        if count > MOST_CELLS:
+            raise BadWorld(
+                f"cells.n = {world.cells.n} a view makes {count} cells in a field of "
+                f"{field_um:.0f} um with stage.margin_um = {world.stage.margin_um:g}; "
+                f"at most {MOST_CELLS} can be simulated: lower one of the two"
+            )
         cells = draw_cells(world, self._rng, count)
         cells["id"] = 1 + np.arange(count)
         self._place(cells)

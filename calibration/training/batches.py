@@ -1,8 +1,8 @@
 """Batches of augmented crops; the crop of a step depends on seed and step alone."""
 
-import queue
-import threading
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,9 @@ from calibration.training.fields import TrainingField, load_field
 from calibration.training.losses import Targets
 from calibration.training.recipe import Augmentation
 from inference.cards import Normalisation
+
+_AHEAD = 2
+"""Batches made before they are wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,30 +143,21 @@ class BatchMaker:
         return assemble(crops, chosen)
 
     def ahead(self, first: int, last: int) -> Iterator[Batch]:
-        """Yield the batches of the steps below ``last``, made one thread ahead."""
-        ready: queue.Queue[Batch] = queue.Queue(maxsize=2)
-        stopped = threading.Event()
+        """Yield the batches of the steps below ``last``, made one thread ahead.
 
-        def fill() -> None:
-            for step in range(first, last):
-                batch = self.make(step)
-                while not stopped.is_set():
-                    try:
-                        ready.put(batch, timeout=0.2)
-                        break
-                    except queue.Full:
-                        continue
-                if stopped.is_set():
-                    return
-
-        worker = threading.Thread(target=fill, name="batches", daemon=True)
-        worker.start()
+        What goes wrong in a batch is raised where that batch would be yielded.
+        """
+        waiting: deque[Future[Batch]] = deque()
+        worker = ThreadPoolExecutor(1, thread_name_prefix="batches")
         try:
-            for _ in range(first, last):
-                yield ready.get()
+            for step in range(first, last):
+                waiting.append(worker.submit(self.make, step))
+                if len(waiting) > _AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
         finally:
-            stopped.set()
-            worker.join()
+            worker.shutdown(cancel_futures=True)
 
 
 def _disturbed(

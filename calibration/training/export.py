@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from acquisition.records import PHASE_RAD_PER_COUNT, PHASE_ZERO_COUNT
+from acquisition.errors import BadRun
 from acquisition.simulated.world import World
 from calibration.training.end_to_end import measure_model
 from calibration.training.evaluation import fit_temperature, score_objects
@@ -17,7 +17,7 @@ from calibration.training.fields import (
     load_field,
     make_world_field,
 )
-from calibration.training.recipe import Recipe
+from calibration.training.recipe import Fields, Recipe, Split
 from inference.cards import (
     Card,
     Golden,
@@ -29,15 +29,16 @@ from inference.cards import (
 )
 from inference.engines.torch_engine import TorchEngine
 from inference.nets.stem_unet import StemUNet
+from inference.pixels import slim_grey_level
 from inference.select import tiled
 
-NORMALISATION = Normalisation(
-    offset=float(PHASE_ZERO_COUNT), scale=PHASE_RAD_PER_COUNT / 0.7
-)
-"""The network sees phase in units of 0.7 rad, empty background at 0."""
+_OFFSET, _SCALE = slim_grey_level()
+NORMALISATION = Normalisation(offset=_OFFSET, scale=_SCALE)
+"""The network sees phase as it does in the live path, empty background at 0."""
 
 _GOLDEN_PX = 256
 _UNKNOWN = "0" * 64
+_HELD_OUT: tuple[Split, Split] = ("validation", "test")
 _HELD_OUT_WORLD_SEEDS = (1, 8)
 _NOTICE = """{name}: weights of a network of vigil.
 
@@ -53,23 +54,22 @@ def export_model(recipe: Recipe, run: Path, folder: Path) -> Path:
     The temperature is fitted on the validation fields; the figures of the card come
     from the test fields and the held-out worlds, through the product's own path from
     counts to cells.
+
+    Raises
+    ------
+    BadRun
+        If a validation or test field of the recipe is missing.
     """
-    fields = run / "fields"
     settings = recipe.fields
-    validation = [
-        load_field(field_path(fields, s)) for s in settings.seeds("validation")
-    ]
+    validation, test = (
+        _load_split(settings, run / "fields", split) for split in _HELD_OUT
+    )
     network, steps = load_best(recipe, run)
     scores = score_objects(network, validation, NORMALISATION)
     weights = shipped_weights(network)
     card = _draft(recipe, steps, fit_temperature(scores))
     golden = golden_frame(card, weights, validation[0])
     model = Model(card, weights, golden)
-    test = [
-        load_field(path)
-        for path in (field_path(fields, seed) for seed in settings.seeds("test"))
-        if path.exists()
-    ]
     figures = [measure_model(model, test, f"{settings.world}, random worlds and mixes")]
     first, last = _HELD_OUT_WORLD_SEEDS
     for name in settings.held_out_worlds:
@@ -85,6 +85,19 @@ def export_model(recipe: Recipe, run: Path, folder: Path) -> Path:
     card = card.model_copy(update={"simulated": tuple(figures)})
     save_model(folder, card, weights, golden, notice)
     return folder
+
+
+def _load_split(settings: Fields, directory: Path, split: Split) -> list[TrainingField]:
+    """Load all fields of a split: figures on a part of them would name the whole."""
+    seeds = settings.seeds(split)
+    missing = [seed for seed in seeds if not field_path(directory, seed).is_file()]
+    if missing:
+        raise BadRun(
+            f"{directory}: {len(missing)} of {len(seeds)} {split} fields are missing "
+            f"(the first is {missing[0]}.npz); resume the training with --resume, "
+            "which makes them"
+        )
+    return [load_field(field_path(directory, seed)) for seed in seeds]
 
 
 def load_best(recipe: Recipe, run: Path) -> tuple[StemUNet, int]:

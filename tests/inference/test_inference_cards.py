@@ -51,7 +51,7 @@ def test_saved_model_comes_back(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("temperature", 1.5), ("um_per_px", 0.5), ("modalities", ["slim", "dic"])],
+    [("temperature", 1.5), ("um_per_px", 0.5), ("modalities", ["slim", "brightfield"])],
 )
 def test_an_edited_card_has_another_label(
     folder: Path, key: str, value: object

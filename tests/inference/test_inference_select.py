@@ -156,7 +156,7 @@ def test_golden_frame_without_cells_is_refused(tmp_path: Path) -> None:
     empty = replace(model.golden, maps=np.zeros_like(model.golden.maps))
     save_model(tmp_path / "empty", model.card, model.weights, empty, "for a test")
 
-    with pytest.raises(BadModel, match="golden frame .* no cell"):
+    with pytest.raises(BadModel, match=r"golden frame .* no cell"):
         select_engine(Inference(model=str(tmp_path / "empty"), threads=1), SHAPE)
 
 

@@ -68,7 +68,7 @@ def test_long_horizons_do_not_fill_the_memory():
     for i in range(3000):
         bank.update(0.5 * i, tracks)
 
-    waiting = [len(queue) for queue in bank.waiting]
+    waiting = bank.waiting
     assert waiting[0] <= MOST_WAITING + 1
     assert 1500 / 3600 * MOST_WAITING - 2 < waiting[1] <= MOST_WAITING + 1
 
