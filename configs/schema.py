@@ -96,7 +96,7 @@ class Sequence(Section):
 
 
 class Stand(Section):
-    """Optical constants of the phase module; a simulated stand has those of its world."""
+    """Optical constants of the phase module; a simulated one has those of its world."""
 
     wavelength_um: float = Field(0.59, ge=0.3, le=1.1)
     ring_amplitude: float = Field(0.6, ge=0.05, le=1.0)
@@ -155,6 +155,9 @@ class DeathRule(Section):
     """The filter must exceed this ..."""
     frames: int = Field(2, ge=1, le=100)
     """... on this many consecutive frames."""
+    mass_loss: float = Field(0.0, ge=0, lt=1)
+    """A death is only believed when the cell has lost this share of its dry mass, as
+    leaking cells do; 0 does not ask for it, and frames without phase cannot."""
     settle_frames: int = Field(5, ge=1, le=1000)
     """A track that is dead within its first frames was dead before: no event."""
 

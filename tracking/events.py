@@ -3,7 +3,9 @@
 Death is a filter over two states, live and dead for good, per track. Its evidence is
 the calibrated probability of every frame, made weaker the closer the frames follow one
 another: neighbouring frames show the same mistake twice, so a burst proves little and a
-frame after minutes proves most. Contact is a rule on touching masks with memory.
+frame after minutes proves most. A cell that has just divided is doubted, since it looks
+dead while it spreads again; where asked for, the cell must have lost dry mass as well,
+for a dead membrane leaks. Contact is a rule on touching masks with memory.
 
 An event carries the frame that decided it and, as its time, when it began: for a death
 the frame from which on the evidence in sum spoke for it (the most likely change point,
@@ -28,8 +30,19 @@ FIRST_FRAME_WEIGHT = 0.3
 EVIDENCE_LIMIT = 3.0
 """One frame moves the log odds by at most this, however sure the network is."""
 SCEPTICISM = 1.0
-"""Log odds taken off every frame of a cell known to live: cells that round up, spread
-or shrink look dead for longer than by chance."""
+"""Log odds taken off every frame of a cell known to live where its dry mass is not
+asked: cells that round up, spread or shrink look dead for longer than by chance."""
+RESPREADING_S = 7200.0
+"""For so long after a division, or a sudden loss of area, a cell may look dead while it
+spreads again ..."""
+RESPREADING_SCEPTICISM = 3.0
+"""... and this is taken off besides."""
+SUDDEN_SHARE = 0.65
+"""A fall below this share of the usual area is sudden: mitosis, division, apoptosis."""
+AREA_MEMORY_S = 900.0
+"""Time over which the usual area of a cell is averaged."""
+MASS_NOW_S, MASS_USUAL_S = 300.0, 3600.0
+"""Times over which the present and the usual dry mass of a cell are averaged."""
 LOG_ODDS_LIMIT = 15.0
 SMALLEST_PROBABILITY = 1e-4
 UNSURE_BAND = (0.35, 0.65)
@@ -39,7 +52,7 @@ UNSURE_BAND = (0.35, 0.65)
 def weigh_evidence(
     dead_probability: NDArray[np.floating[Any]],
     step_s: NDArray[np.float64],
-    was_live: NDArray[np.bool_],
+    scepticism: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Give the log odds that one frame adds, after its steps since the frame before.
 
@@ -49,8 +62,8 @@ def weigh_evidence(
         (cell,) calibrated probability of this frame alone.
     step_s
         (cell,) experiment seconds since the cell was last seen; infinite for never.
-    was_live
-        (cell,) known to have lived.
+    scepticism
+        (cell,) log odds taken off.
     """
     bounded = np.clip(
         dead_probability.astype(np.float64),
@@ -60,7 +73,7 @@ def weigh_evidence(
     weight = np.where(
         np.isinf(step_s), FIRST_FRAME_WEIGHT, -np.expm1(-step_s / CORRELATION_S)
     )
-    log_odds = np.log(bounded / (1 - bounded)) - SCEPTICISM * was_live
+    log_odds = np.log(bounded / (1 - bounded)) - scepticism
     return np.clip(weight * log_odds, -EVIDENCE_LIMIT, EVIDENCE_LIMIT)
 
 
@@ -75,6 +88,10 @@ class _Lives:
     above: NDArray[np.int32]  # consecutive ones over the bar
     onset_sum: NDArray[np.float64]  # evidence since it began to speak for death
     onset_s: NDArray[np.float64]  # time of the first frame of that sum
+    usual_um2: NDArray[np.float64]  # area, averaged over the last minutes
+    mass_now_pg: NDArray[np.float64]  # averaged over minutes, NaN without phase
+    mass_usual_pg: NDArray[np.float64]  # averaged over an hour
+    spreading_s: NDArray[np.float64]  # may look dead until then, -inf never
     was_live: NDArray[np.bool_]  # settled, and believed to live
     dead: NDArray[np.bool_]  # for good
 
@@ -179,8 +196,9 @@ class _Deaths:
         rows, probability = rows[known], probability[known]
 
         time_s = segmented.info.time_s
+        self._watch_shape(segmented, rows, cells[known], step_s)
         evidence = weigh_evidence(
-            probability, time_s - lives.seen_s[rows], lives.was_live[rows]
+            probability, time_s - lives.seen_s[rows], self._scepticism(rows, time_s)
         )
         lives.log_odds[rows] += evidence
         np.clip(lives.log_odds, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT, out=lives.log_odds)
@@ -192,6 +210,43 @@ class _Deaths:
         died = self._decide(rows)
         since_s = np.where(lives.onset_sum > 0, lives.onset_s, time_s)[died]
         return list(zip(died.tolist(), since_s.tolist(), strict=True))
+
+    def _watch_shape(
+        self,
+        segmented: Segmented,
+        rows: NDArray[np.int64],
+        cells: NDArray[np.int64],
+        step_s: float,
+    ) -> None:
+        """Note which cells have just divided or rounded up."""
+        lives, table = self._lives, segmented.cells
+        area_um2 = table.area_um2[cells].astype(np.float64)
+        cut = table.touches_edge[cells]
+        new = lives.seen[rows] == 0
+        # In the first frame everything is new; later only what divides or comes in.
+        fresh = new & ~cut & np.isfinite(step_s)
+        fresh |= ~new & ~cut & (area_um2 < SUDDEN_SHARE * lives.usual_um2[rows])
+        until_s = segmented.info.time_s + RESPREADING_S
+        lives.spreading_s[rows[fresh]] = until_s
+        anew = new | fresh
+        mass_pg = table.dry_mass_pg[cells].astype(np.float64)
+        for memory, value, memory_s in (
+            (lives.usual_um2, area_um2, AREA_MEMORY_S),
+            (lives.mass_now_pg, mass_pg, MASS_NOW_S),
+            (lives.mass_usual_pg, mass_pg, MASS_USUAL_S),
+        ):
+            kept = memory[rows]
+            left = np.exp(-step_s / memory_s)
+            mixed = np.where(anew, value, left * kept + (1 - left) * value)
+            memory[rows] = np.where(cut & ~new, kept, mixed)
+
+    def _scepticism(
+        self, rows: NDArray[np.int64], time_s: float
+    ) -> NDArray[np.float64]:
+        lives = self._lives
+        spreading = lives.spreading_s[rows] > time_s
+        unweighed = lives.was_live[rows] & (self.rule.mass_loss == 0)
+        return SCEPTICISM * unweighed + RESPREADING_SCEPTICISM * spreading
 
     def _age(self, log_odds: NDArray[np.float64], step_s: float) -> NDArray[np.float64]:
         # P' = P + (1 - P) h, which for the odds o is (o + h) / (1 - h).
@@ -205,7 +260,13 @@ class _Deaths:
         settled = lives.seen[rows] >= self.rule.settle_frames
         lives.above[rows] = np.where(probability > bar, lives.above[rows] + 1, 0)
         lives.was_live[rows] |= settled & (probability < 1 - bar)
+        kept = (
+            lives.mass_now_pg[rows]
+            > (1 - self.rule.mass_loss) * (lives.mass_usual_pg[rows])
+        )  # false without phase, and where no loss is asked for but mass shrinks
+        leaks = ~kept if self.rule.mass_loss > 0 else np.ones_like(kept)
         dies = settled & ~lives.dead[rows] & (lives.above[rows] >= self.rule.frames)
+        dies &= leaks
         lives.dead[rows[dies]] = True
         return rows[dies & lives.was_live[rows]]
 
@@ -314,6 +375,10 @@ def _unknown(track_id: NDArray[np.int64]) -> _Lives:
         above=np.zeros(count, np.int32),
         onset_sum=np.zeros(count),
         onset_s=np.zeros(count),
+        usual_um2=np.zeros(count),
+        mass_now_pg=np.full(count, np.nan),
+        mass_usual_pg=np.full(count, np.nan),
+        spreading_s=np.full(count, -np.inf),
         was_live=np.zeros(count, np.bool_),
         dead=np.zeros(count, np.bool_),
     )
