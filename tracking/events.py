@@ -9,7 +9,8 @@ for a dead membrane leaks. Contact is a rule on touching masks with memory.
 
 An event carries the frame that decided it and, as its time, when it began: for a death
 the frame from which on the evidence in sum spoke for it (the most likely change point,
-Page 1954), for a contact the first frame of the touch.
+Page 1954), or later the one at which the cell last held its mass; for a contact the
+first frame of the touch.
 """
 
 import itertools
@@ -91,6 +92,7 @@ class _Lives:
     usual_um2: NDArray[np.float64]  # area, averaged over the last minutes
     mass_now_pg: NDArray[np.float64]  # averaged over minutes, NaN without phase
     mass_usual_pg: NDArray[np.float64]  # averaged over an hour
+    intact_s: NDArray[np.float64]  # time at which it last held its mass, -inf unknown
     spreading_s: NDArray[np.float64]  # may look dead until then, -inf never
     was_live: NDArray[np.bool_]  # settled, and believed to live
     dead: NDArray[np.bool_]  # for good
@@ -209,6 +211,7 @@ class _Deaths:
         lives.seen[rows] += 1
         died = self._decide(rows)
         since_s = np.where(lives.onset_sum > 0, lives.onset_s, time_s)[died]
+        since_s = np.maximum(since_s, lives.intact_s[died])
         return list(zip(died.tolist(), since_s.tolist(), strict=True))
 
     def _watch_shape(
@@ -239,6 +242,19 @@ class _Deaths:
             left = np.exp(-step_s / memory_s)
             mixed = np.where(anew, value, left * kept + (1 - left) * value)
             memory[rows] = np.where(cut & ~new, kept, mixed)
+        intact = self._holds_mass(rows, self.rule.mass_loss / 2)
+        lives.intact_s[rows[intact]] = segmented.info.time_s
+
+    def _holds_mass(self, rows: NDArray[np.int64], loss: float) -> NDArray[np.bool_]:
+        """Say which cells have lost less than this share; none where it is unasked."""
+        lives = self._lives
+        if self.rule.mass_loss == 0:
+            return np.zeros(rows.size, np.bool_)
+        # NaN, where there is no phase, compares as false: nothing is known.
+        held: NDArray[np.bool_] = (
+            lives.mass_now_pg[rows] > (1 - loss) * lives.mass_usual_pg[rows]
+        )
+        return held
 
     def _scepticism(
         self, rows: NDArray[np.int64], time_s: float
@@ -260,13 +276,8 @@ class _Deaths:
         settled = lives.seen[rows] >= self.rule.settle_frames
         lives.above[rows] = np.where(probability > bar, lives.above[rows] + 1, 0)
         lives.was_live[rows] |= settled & (probability < 1 - bar)
-        kept = (
-            lives.mass_now_pg[rows]
-            > (1 - self.rule.mass_loss) * (lives.mass_usual_pg[rows])
-        )  # false without phase, and where no loss is asked for but mass shrinks
-        leaks = ~kept if self.rule.mass_loss > 0 else np.ones_like(kept)
         dies = settled & ~lives.dead[rows] & (lives.above[rows] >= self.rule.frames)
-        dies &= leaks
+        dies &= ~self._holds_mass(rows, self.rule.mass_loss)
         lives.dead[rows[dies]] = True
         return rows[dies & lives.was_live[rows]]
 
@@ -378,6 +389,7 @@ def _unknown(track_id: NDArray[np.int64]) -> _Lives:
         usual_um2=np.zeros(count),
         mass_now_pg=np.full(count, np.nan),
         mass_usual_pg=np.full(count, np.nan),
+        intact_s=np.full(count, -np.inf),
         spreading_s=np.full(count, -np.inf),
         was_live=np.zeros(count, np.bool_),
         dead=np.zeros(count, np.bool_),

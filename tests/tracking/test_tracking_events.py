@@ -1,5 +1,7 @@
 """A death fires once and late flicker never; a contact fires on meeting."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tracking_scenes import make_scene
@@ -71,6 +73,63 @@ def test_cell_that_was_dead_gives_no_event():
 
     assert not any(found for _, found in results)
     assert results[-1][0].state.tolist() == [2]
+
+
+def with_mass(scenes, masses_pg):
+    """Give the scenes with these dry masses of their one cell."""
+    return [
+        replace(
+            scene,
+            cells=replace(scene.cells, dry_mass_pg=np.full(1, mass_pg, np.float32)),
+        )
+        for scene, mass_pg in zip(scenes, masses_pg, strict=True)
+    ]
+
+
+MASS_ASKED = Events(death=DeathRule(mass_loss=0.04))
+
+
+def test_a_cell_that_keeps_its_mass_does_not_die():
+    """Where the loss of dry mass is asked for, looking dead is not enough."""
+    scenes = with_mass(fates([0.05] * 20 + [0.95] * 100, 24.0), [150.0] * 120)
+
+    results = watch(scenes, MASS_ASKED)
+
+    assert not any(found for _, found in results)
+
+
+def test_a_death_is_dated_by_the_loss_of_mass():
+    """A cell that looks dead early dies when its mass begins to leave it."""
+    masses = [150.0] * 80 + [150.0 - min(i, 40) for i in range(80)]
+    scenes = with_mass(fates([0.05] * 20 + [0.9] * 140, 24.0), masses)
+
+    events = [event for _, found in watch(scenes, MASS_ASKED) for event in found]
+
+    assert [event.kind for event in events] == ["death"]
+    assert 80 * 24 <= events[0].time_s <= 80 * 24 + 600
+
+
+def test_without_phase_the_mass_is_not_asked():
+    """Frames that hold no phase fall back on what the cell looks like."""
+    scenes = with_mass(fates([0.05] * 20 + [0.95] * 100, 24.0), [np.nan] * 120)
+
+    results = watch(scenes, MASS_ASKED)
+
+    assert sum(len(found) for _, found in results) == 1
+
+
+def test_a_newborn_cell_is_doubted():
+    """A cell that appears in the field and looks dead for an hour does not die."""
+    alone = [make_scene(APART[:1], 24.0 * i) for i in range(10)]
+    course = [0.05] * 20 + [0.9] * 120
+    both = [
+        make_scene(APART, 240.0 + 24.0 * i, np.array([0.02, p]))
+        for i, p in enumerate(course)
+    ]
+
+    results = watch(alone + both)
+
+    assert not any(found for _, found in results)
 
 
 def test_burst_is_no_proof():
