@@ -13,11 +13,12 @@ from acquisition.archive.reader import RunReader
 from acquisition.archive.schema import MANIFEST, RunFacts
 from acquisition.archive.writer import RunWriter
 from acquisition.errors import BadRun
-from acquisition.records import Analysed, Event, Frame, Reply, Skip
+from acquisition.records import Analysed, Event, Frame, Health, Reply, Skip
 from acquisition.runner import Child, Stopped, experiment_of
 from acquisition.stream import Subscriber, receive_any
 from configs.schema import Experiment
 
+HEALTH_EVERY_S = 10.0
 ORPHAN_S = 5.0
 """Without a supervisor the recorder stays until nothing has come for so long."""
 
@@ -67,6 +68,7 @@ def _record(
 ) -> None:
     """Write until told to stop and nothing more comes."""
     asked = False
+    diary = _Diary()
     last = time.monotonic()
     while True:
         for source in sources:
@@ -76,7 +78,8 @@ def _record(
             _record_one(writer, record, recorded)
         child.listen()
         for health in child.relayed:
-            writer.write_health(health)
+            if diary.is_news(health):
+                writer.write_health(health)
         child.relayed.clear()
         writer.commit()
         free_gb = writer.free_gb()
@@ -88,6 +91,23 @@ def _record(
         quiet_s = time.monotonic() - last
         if child.stopping and not records and quiet_s > ORPHAN_S * child.orphaned:
             return
+
+
+class _Diary:
+    """Keeps the health log of a run of days small: changes, and a line now and then."""
+
+    def __init__(self) -> None:
+        self._written: dict[str, tuple[str, float]] = {}
+
+    def is_news(self, health: Health) -> bool:
+        """Say whether a report tells something new, or is due."""
+        state, written_s = self._written.get(health.process, ("", 0.0))
+        now = time.monotonic()
+        due = now - written_s > HEALTH_EVERY_S
+        if not (due or health.message or health.state != state):
+            return False
+        self._written[health.process] = (health.state, now)
+        return True
 
 
 def _recorded_before(directory: Path) -> set[int] | None:

@@ -100,7 +100,7 @@ class Segmented:
     phase: NDArray[np.uint16]  # (y, x) coded phase (slim) or the pixels as they came
     labels: NDArray[np.uint16]  # (y, x) instance map, 0 background
     cells: Cells
-    model: str  # name and short hash of the weights
+    model: str  # name, and short hash of card and weights
     engine: str  # what served this frame, for example "openvino-bf16"
     received_ns: int
     phase_ns: int

@@ -18,6 +18,7 @@ SLOW_DISK, FAST_DISK = 0.75, 0.5
 COUNTED = {
     "skipped_slots": "planned frames skipped",
     "refused_triggers": "triggers refused",
+    "requests_refused": "requests refused",
     "garbage": "messages refused",
 }
 """Facts of the reports that are losses, and how they are called on the screen."""

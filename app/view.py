@@ -41,7 +41,7 @@ class Selection:
 EVERYTHING = Selection()
 """The newest position, no cell selected."""
 
-FRAMELESS = ("messages refused", "triggers refused")
+FRAMELESS = ("messages refused", "triggers refused", "requests refused")
 """Losses that cost no frame."""
 
 
