@@ -7,7 +7,8 @@ import pytest
 from tracking_scenes import make_scene
 
 from configs.schema import ContactRule, DeathRule, Events, Tracking
-from tracking.events import EventRules, weigh_evidence
+from tracking.deaths import weigh_evidence
+from tracking.events import EventRules
 from tracking.tracker import Tracker
 
 APART = [[0.0, 0.0], [0.0, 30.0]]
