@@ -124,7 +124,7 @@ class Inference(Section):
     separation_height: float = Field(0.15, gt=0, lt=1)
     """A second maximum must rise this much above the saddle to part a cell."""
     unsure_band: tuple[Probability, Probability] = (0.35, 0.65)
-    """Dead probabilities in this band are marked unsure."""
+    """Dead probabilities of a single frame in this band are marked unsure."""
 
 
 class Tracking(Section):
@@ -158,6 +158,8 @@ class DeathRule(Section):
     mass_loss: float = Field(0.0, ge=0, lt=1)
     """A death is only believed when the cell has lost this share of its dry mass, as
     leaking cells do; 0 does not ask for it, and frames without phase cannot."""
+    unsure_band: tuple[Probability, Probability] = (0.35, 0.65)
+    """Filtered probabilities in this band leave the state of a track open."""
     settle_frames: int = Field(5, ge=1, le=1000)
     """A track that is dead within its first frames was dead before: no event."""
 

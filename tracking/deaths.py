@@ -38,8 +38,6 @@ MASS_NOW_S, MASS_USUAL_S = 300.0, 3600.0
 """Times over which the present and the usual dry mass of a cell are averaged."""
 LOG_ODDS_LIMIT = 15.0
 SMALLEST_PROBABILITY = 1e-4
-UNSURE_BAND = (0.35, 0.65)
-"""Filtered probabilities in this band leave the state of a track open."""
 
 
 def weigh_evidence(
@@ -201,7 +199,7 @@ class Deaths:
         probability[lives.dead] = np.maximum(
             probability[lives.dead], self.rule.probability
         )
-        low, high = UNSURE_BAND
+        low, high = self.rule.unsure_band
         return replace(
             tracks,
             dead_probability=probability.astype(np.float32),

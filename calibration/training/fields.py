@@ -5,6 +5,7 @@ randomisation: Tobin et al. 2017) with its own seed. Fields are kept on disk, so
 training run can be resumed and several can share them.
 """
 
+import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
+import acquisition.simulated
+import inference
+from acquisition.errors import BadRun
 from acquisition.simulated.fields import Field as SimulatedField
 from acquisition.simulated.fields import randomise, render_field
 from acquisition.simulated.world import Mix, World
@@ -150,6 +154,37 @@ def load_field(path: Path) -> TrainingField:
             separation=file["separation"],
             states=file["states"],
         )
+
+
+def claim_folder(settings: Fields, directory: Path) -> None:
+    """Make sure that a folder of fields was, or will be, made by what is used now.
+
+    Raises
+    ------
+    BadRun
+        If the fields in it come from another recipe, world or state of the code.
+    """
+    origin = directory / "origin.txt"
+    expected = _origin(settings)
+    if origin.exists() and origin.read_text(encoding="utf-8") != expected:
+        raise BadRun(
+            f"{directory} holds fields of another recipe, world or simulator; delete "
+            "them, or choose another output folder"
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    origin.write_text(expected, encoding="utf-8")
+
+
+def _origin(settings: Fields) -> str:
+    """Hash all that decides what a field looks like but the number of fields."""
+    counts = {"train", "validation", "test", "held_out_worlds"}
+    digest = hashlib.sha256(settings.model_dump_json(exclude=counts).encode())
+    digest.update(World.load(settings.world).hash.encode())
+    for package in (acquisition.simulated, inference):
+        folder = Path(str(package.__file__)).parent
+        for name in sorted(folder.glob("*.py")):
+            digest.update(name.read_bytes())
+    return digest.hexdigest()
 
 
 def generate(settings: Fields, directory: Path, splits: tuple[Split, ...]) -> None:

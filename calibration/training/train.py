@@ -23,7 +23,13 @@ from calibration.training.evaluation import (
     score_objects,
 )
 from calibration.training.export import NORMALISATION, export_model
-from calibration.training.fields import TrainingField, field_path, generate, load_field
+from calibration.training.fields import (
+    TrainingField,
+    claim_folder,
+    field_path,
+    generate,
+    load_field,
+)
 from calibration.training.losses import loss_parts
 from calibration.training.recipe import Optimiser, Recipe, load_recipe
 from inference.nets.stem_unet import StemUNet
@@ -158,7 +164,7 @@ def train(recipe_path: Path, output_dir: Path, resume: bool = False) -> Path:
     BadConfig
         If the recipe is wrong.
     BadRun
-        If there is a checkpoint and ``resume`` is not set.
+        If there is a checkpoint and ``resume`` is not set, or the fields are of others.
     """
     recipe = load_recipe(recipe_path)
     output_dir.mkdir(parents=True, exist_ok=True)
@@ -168,6 +174,7 @@ def train(recipe_path: Path, output_dir: Path, resume: bool = False) -> Path:
         )
     torch.set_num_threads(recipe.optimiser.threads or os.cpu_count() or 1)
     fields = output_dir / "fields"
+    claim_folder(recipe.fields, fields)
     maker = multiprocessing.get_context("spawn").Process(
         target=_generate_quietly, args=(recipe, fields), name="fields", daemon=True
     )

@@ -18,6 +18,7 @@ from calibration.training.evaluation import (
 from calibration.training.export import NORMALISATION, export_model
 from calibration.training.fields import (
     TrainingField,
+    claim_folder,
     field_path,
     join_fragments,
     load_field,
@@ -292,3 +293,12 @@ def test_whole_run_gives_a_model_and_can_be_resumed(tmp_path: Path) -> None:
     with pytest.raises(BadRun, match="resume"):
         train(recipe, tmp_path / "run")
     assert train(recipe, tmp_path / "run", resume=True) == folder
+
+
+def test_fields_of_another_recipe_are_not_mixed_in(tmp_path: Path) -> None:
+    """A folder of fields belongs to what made it; other settings are refused."""
+    claim_folder(Fields(), tmp_path)
+    claim_folder(Fields(train=7), tmp_path)  # only more or fewer of the same
+
+    with pytest.raises(BadRun, match="another recipe"):
+        claim_folder(Fields(dead=(0.4, 0.5)), tmp_path)
