@@ -85,7 +85,7 @@ class ViewState:
         self._shown = ""  # the position of the newest protocol frame
         self._reports = Reports()
         self._newest: Analysed | None = None
-        self._ends_ns: deque[int] = deque(maxlen=20)
+        self._ends: deque[tuple[int, int]] = deque(maxlen=20)  # sequence, stamp
         self._latency: deque[tuple[int, float]] = deque(maxlen=RECENT_FRAMES)
         self._skips: Counter[str] = Counter()
         self._lost: deque[int] = deque(maxlen=RECENT_FRAMES)
@@ -146,7 +146,7 @@ class ViewState:
         info = analysed.segmented.info
         self._version += 1
         self._newest = analysed
-        self._ends_ns.append(info.exposure_end_ns)
+        self._ends.append((info.sequence, info.exposure_end_ns))
         delay_ms = (analysed.decision_ns - info.exposure_end_ns) * 1e-6
         self._latency.append((info.sequence, delay_ms))
         # A frame that was moved onto an event shows another place and has no tracks.
@@ -302,16 +302,18 @@ class ViewState:
             live_fraction=live / (live + dead) if live + dead else None,
             deaths=self._found["death"],
             contacts=self._found["contact"],
-            requests=self._requests,
+            requests=max(self._requests, int(self._reports.fact("requests") or 0)),
         )
 
     def _pace(self, now_ns: int) -> tuple[float | None, float | None]:
         """Give the frame interval in seconds and the age of the newest frame in ms."""
-        if not self._ends_ns:
+        if not self._ends:
             return None, None
-        age_ms = (now_ns - self._ends_ns[-1]) * 1e-6
-        span_s = (self._ends_ns[-1] - self._ends_ns[0]) * 1e-9
-        steps = len(self._ends_ns) - 1
+        # By their numbers, for a screen need not see every frame that is made.
+        (first, began_ns), (last, ended_ns) = self._ends[0], self._ends[-1]
+        age_ms = (now_ns - ended_ns) * 1e-6
+        span_s = (ended_ns - began_ns) * 1e-9
+        steps = last - first
         return (span_s / steps if steps and span_s > 0 else None), age_ms
 
     def _losses(self) -> tuple[tuple[str, int], ...]:

@@ -11,6 +11,7 @@ from app.state import EVENTS_KEPT, ViewState
 from app.view import Mark, Selection, clock_text
 from configs.schema import Display
 from tests.app.scenes import INTERVAL_S, Scene
+from tests.samples import make_analysed
 
 SECOND_NS = 1_000_000_000
 
@@ -105,6 +106,22 @@ def test_counts_follow_the_filtered_state_of_the_tracks() -> None:
     assert view.figures.dead == view.figures.cells == analysed.tracks.label.size
     assert view.figures.live_fraction == 0.0
     assert (view.picture.mark[analysed.tracks.label] == Mark.DEAD).all()
+
+
+def test_the_frame_rate_is_that_of_the_stand() -> None:
+    """A screen that sees every third frame still shows what is acquired."""
+    state = ViewState(Display(), budget_ms=100, speed=1.0)
+    for number in range(0, 30, 3):
+        analysed = make_analysed(2, sequence=number + 1, time_s=0.2 * number)
+        info = replace(
+            analysed.segmented.info, exposure_end_ns=round(0.2 * number * SECOND_NS)
+        )
+        segmented = replace(analysed.segmented, info=info)
+        state.take(replace(analysed, segmented=segmented))
+
+    figures = state.snapshot(now_ns=6 * SECOND_NS).figures
+
+    assert figures.frames_per_s == pytest.approx(5.0)
 
 
 def test_latency_is_counted_from_the_end_of_the_exposure() -> None:
