@@ -196,6 +196,7 @@ class Session:
 
     def _refuse(self, process: _Process) -> None:
         """Note why a process did not start, and whether the user can put it right."""
+        self._drain(50)  # its last words
         health = process.health
         if health is not None and "bad_input" in dict(health.facts):
             self._refused = True
@@ -220,15 +221,19 @@ class Session:
 
     def _turn(self, idle: Callable[[], None]) -> None:
         """Take what has come, keep the children company, look after the dead."""
-        received = self._inbox.receive(50)
-        while received is not None:
-            self._take(*received)
-            received = self._inbox.receive(0)
+        self._drain(50)
         if time.monotonic() - self._pinged > PING_EVERY_S:
             self._pinged = time.monotonic()
             for name in self._processes:
                 self._tell(name, "ping")
         idle()
+
+    def _drain(self, wait_ms: int) -> None:
+        """Take all that has come, waiting for the first at most so long."""
+        received = self._inbox.receive(wait_ms)
+        while received is not None:
+            self._take(*received)
+            received = self._inbox.receive(0)
 
     def _take(self, sender: bytes, record: Any) -> None:
         if isinstance(record, Command) and record.name == "stop":
@@ -288,6 +293,7 @@ class Session:
                 if now >= process.spawn_again_at:
                     self._spawn(name)
             elif not process.handle.is_alive():
+                self._drain(50)  # its last words come before the verdict
                 self._on_death(process)
             elif name == "analysis" and self._is_hung(process):
                 logger.error("the analysis has said nothing for %g s", HUNG_S)
@@ -348,8 +354,7 @@ class Session:
             self.state = "stopping"
         for name in ("acquisition", "analysis", "recorder", "display"):
             self._end(name, idle)
-        while (received := self._inbox.receive(100)) is not None:
-            self._take(*received)
+        self._drain(100)
 
     def _end(self, name: str, idle: Callable[[], None]) -> None:
         deadline = time.monotonic() + END_TIMEOUT_S
