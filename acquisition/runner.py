@@ -1,4 +1,4 @@
-"""Processes and sockets: the only module that knows both.
+"""What every process of a run shares, and the body of the analysis process.
 
 Every process of a run is a child of the supervisor. It binds its own sockets, says
 *ready* over the control line, is told where the others are, and then loops until it is
@@ -44,6 +44,9 @@ logger = logging.getLogger(__name__)
 
 REPORT_EVERY_S = 0.5
 SILENCE_S = 10.0
+
+STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+"""What asks for an orderly end, as far as the system knows it."""
 
 
 class Analyse(Protocol):
@@ -173,7 +176,7 @@ class Child:
 
 def ignore_signals() -> None:
     """Leave every signal that asks for an end to the supervisor."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+    for name in STOP_SIGNALS:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
 
@@ -181,7 +184,7 @@ def ignore_signals() -> None:
 def run_child(
     name: str, control: str, work: Callable[..., None], *arguments: Any
 ) -> None:
-    """Run the body of a process; the one place where every exception is caught.
+    """Run the body of a process; no exception leaves it unsaid.
 
     A fault is logged with its traceback and told to the supervisor in one sentence.
     """

@@ -18,10 +18,10 @@ from acquisition.archive.directory import (
 from acquisition.archive.schema import MANIFEST
 from acquisition.errors import BadInput
 from acquisition.records import Health, Ready
+from acquisition.runner import STOP_SIGNALS
 from acquisition.stream import Subscriber, receive_any
 from app.display import display_fault
 from app.preflight import check_plan
-from app.processes import STOP_SIGNALS
 from app.screen import Screen
 from app.session import Outcome, Session
 from app.state import ViewState

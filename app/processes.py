@@ -9,10 +9,7 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from acquisition.runner import Child, analyse_frames, run_child
-
-STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-"""What asks for an orderly end, as far as the system knows it."""
+from acquisition.runner import STOP_SIGNALS, Child, analyse_frames, run_child
 
 
 def start_process(name: str, control: str, config_text: str, directory: str) -> None:

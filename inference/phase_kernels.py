@@ -25,7 +25,6 @@ LOWEST_PHASE_RAD = -1.5
 
 _QUARTER = np.float32(0.25)
 _HALF = np.float32(0.5)
-_FOUR = np.float32(4.0)
 _ZERO = np.float32(0.0)
 _TINY = np.float32(1e-20)
 _TURN = np.float32(2 * np.pi)
