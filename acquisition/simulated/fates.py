@@ -47,12 +47,12 @@ def irradiate(
     """Give every cell its lesions and, to some, a time of death; in place."""
     model = world.radiation
     g = protraction(gy / model.gy_per_min, model.repair_half_min)
-    per_cell = model.alpha_per_gy * model.rbe * gy + model.beta_per_gy2 * g * gy * gy
+    per_cell = model.alpha * model.rbe * gy + model.beta * g * gy * gy
     sensitivity = np.interp(cells["cycle"], CYCLE_AT, SENSITIVITY)
     hits = rng.poisson(per_cell * sensitivity / MEAN_SENSITIVITY)
     cells["lesions"] += hits
-    delay = np.clip(rng.normal(0.5, 0.15, len(cells)), 0.1, None)
-    cells["cycle_min"] += delay * gy * 60  # G2 delay, hours a gray
+    delay = np.clip(rng.normal(1.0, 0.3, len(cells)), 0.2, None)
+    cells["cycle_min"] += delay * model.delay_h_per_gy * gy * 60  # in G2
     dies = (hits > 0) & (rng.random(len(cells)) < model.interphase_fraction)
     when = at_min + rng.lognormal(math.log(9 * 60), 0.5, len(cells))
     # A dose before the start leaves only those who have outlived it until now.

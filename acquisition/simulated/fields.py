@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from acquisition.records import CellState
 from acquisition.simulated.camera import CameraModel
+from acquisition.simulated.looks import look_at
 from acquisition.simulated.optics import Optics
 from acquisition.simulated.render import Renderer
+from acquisition.simulated.sections import Mix
 from acquisition.simulated.specimen import Specimen
-from acquisition.simulated.world import Mix, World
+from acquisition.simulated.world import World
 
 RELAX_MIN = 8
 """Minutes the cells are given to part from each other before the picture."""
@@ -25,6 +27,7 @@ class Field:
 
     frames: NDArray[np.uint16]  # (step, y, x) counts
     labels: NDArray[np.uint16]  # (y, x) cell ids, 0 background
+    nuclei: NDArray[np.uint16]  # (y, x) the same ids, only inside the nuclei
     phase: NDArray[np.float32]  # (y, x) rad, before optics: the specimen itself
     ids: NDArray[np.uint32]  # (cell,) ids of the visible cells, ascending
     state: NDArray[np.uint8]  # (cell,) CellState
@@ -32,6 +35,7 @@ class Field:
     minutes_since_rupture: NDArray[np.float64]  # (cell,) negative before, NaN unknown
     mass_pg: NDArray[np.float64]  # (cell,) true dry mass
     visible_share: NDArray[np.float64]  # (cell,) of its own sprite that is its label
+    looks: NDArray[np.void]  # (cell,) rows of LOOK: all that the drawing is made from
     pixel_size_um: float
 
 
@@ -59,7 +63,8 @@ def render_field(
     specimen.settle(RELAX_MIN)
     phase = np.empty((size_px, size_px), np.float32)
     labels = np.empty((size_px, size_px), np.uint16)
-    renderer.render(specimen, (0.0, 0.0), phase, labels)
+    nuclei = np.empty((size_px, size_px), np.uint16)
+    renderer.render(specimen, (0.0, 0.0), phase, labels, nuclei)
     truth = phase.copy()
     optics.add_particles(phase, (0.0, 0.0), specimen.minutes)
     electrons = np.empty((4, size_px, size_px), np.float32)
@@ -69,16 +74,17 @@ def render_field(
         camera.expose(
             electrons[step], world.camera.nominal_exposure_ms, step, frames[step]
         )
-    return _field(specimen, frames, labels, truth, renderer)
+    return _field(specimen, frames, (labels, nuclei), truth, renderer)
 
 
 def _field(
     specimen: Specimen,
     frames: NDArray[np.uint16],
-    labels: NDArray[np.uint16],
+    maps: tuple[NDArray[np.uint16], NDArray[np.uint16]],
     phase: NDArray[np.float32],
     renderer: Renderer,
 ) -> Field:
+    labels, nuclei = maps
     cells = specimen.columns()
     area_px = np.bincount(labels.ravel(), minlength=int(cells.id.max(initial=0)) + 1)
     seen = area_px[cells.id] > 0
@@ -88,6 +94,7 @@ def _field(
     return Field(
         frames=frames,
         labels=labels,
+        nuclei=nuclei,
         phase=phase,
         ids=ids,
         state=np.where(cells.dead[order], CellState.DEAD, CellState.LIVE).astype(
@@ -97,6 +104,7 @@ def _field(
         minutes_since_rupture=cells.minutes_since_rupture[order],
         mass_pg=cells.mass_pg[order],
         visible_share=area_px[ids] / whole,
+        looks=look_at(specimen.cells[order], specimen.minutes, renderer.world),
         pixel_size_um=renderer.world.optics.pixel_um,
     )
 

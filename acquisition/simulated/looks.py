@@ -144,7 +144,9 @@ def _outline(looks: NDArray[np.void], cells: NDArray[np.void], world: World) -> 
     free = 1 - looks["roundness"]
     swelling = np.isin(state, (LifeState.SWELLING, LifeState.GHOST))
     calm = np.where(swelling, cells["calm"], 1.0)
-    looks["irregularity"] = world.cells.irregularity * cells["rugged"] * free * calm
+    looks["irregularity"] = (
+        world.cells.irregularity / 0.15 * cells["rugged"] * free * calm
+    )
     looks["aspect"] = 1 + (cells["aspect"] - 1) * free
     looks["edge_um"] = 0.7 + 0.7 * looks["flatness"]
     wobble = cells["wobble"]

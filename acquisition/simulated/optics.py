@@ -20,8 +20,6 @@ from acquisition.simulated.world import World
 OPTICS_STREAM = 2
 DEFOCUS_BLUR = 0.25
 """Blur in um, one standard deviation, for each um out of focus."""
-BRIGHTFIELD_DEFOCUS_UM = 4.0
-"""A pure phase object vanishes in focus, so brightfield looks beside it."""
 
 
 class Optics:
@@ -108,7 +106,7 @@ class Optics:
         """
         settings = self.world.optics
         self._blur(phase, defocus_um)
-        reach = (defocus_um + BRIGHTFIELD_DEFOCUS_UM) * settings.wavelength_um
+        reach = (defocus_um + settings.brightfield_defocus_um) * settings.wavelength_um
         strength = reach / (2 * math.pi) / settings.pixel_um**2
         bend_light(phase, self._light, strength, settings.ring_amplitude**2, out)
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from acquisition.simulated.world import Mix, World
+from acquisition.simulated.sections import Mix
+from acquisition.simulated.world import World
 
 LOBES = 4
 RUFFLES = 8
@@ -37,6 +38,14 @@ class LifeState(IntEnum):
     GHOST = 7  # necrosis after rupture: dead
 
 
+class CellKind(IntEnum):
+    """What sort of cell it is."""
+
+    ADHERENT = 0
+    EFFECTOR = 1
+    TARGET = 2
+
+
 IS_DEAD = np.array([state in (5, 7) for state in range(8)])
 """Dead by the dye assay: the membrane lets the dye in (SAUT)."""
 
@@ -44,6 +53,9 @@ CELL = np.dtype(
     [
         ("id", "u4"),
         ("parent", "u4"),
+        ("kind", "u1"),  # CellKind
+        ("well", "u4"),  # nanowell, 0 in an open dish
+        ("walls_um", "f8", (2, 2)),  # (low, high) x (y, x) that confine the cell
         ("state", "u1"),
         ("since_min", "f8"),  # specimen time at which the state began
         ("until_min", "f8"),  # at which it ends by itself
@@ -56,7 +68,10 @@ CELL = np.dtype(
         ("centre_um", "f8", 2),  # y x, field centre is 0 0
         ("velocity_um_per_min", "f8", 2),
         ("jitter_um", "f8", 2),
+        ("speed_um_per_min", "f8"),  # rms of the persistent walk
+        ("persistence_min", "f8"),
         ("pace", "f8"),  # factor on the speed of this cell
+        ("lift_um", "f8"),  # height above the focal plane; 0: attached
         ("angle_rad", "f8"),
         ("radius_um", "f8"),  # of the disc of equal area, follows the drawing
         ("aspect", "f8"),
@@ -100,6 +115,9 @@ def draw_cells(world: World, rng: Generator, count: int) -> NDArray[np.void]:
         math.log(traits.mass_pg.median), traits.mass_pg.sigma, count
     )
     speed = traits.speed_um_per_h / 60
+    cells["speed_um_per_min"] = speed
+    cells["persistence_min"] = traits.persistence_min
+    cells["walls_um"] = ((-math.inf, -math.inf), (math.inf, math.inf))
     cells["velocity_um_per_min"] = rng.normal(0, speed / math.sqrt(2), (count, 2))
     cells["jitter_um"] = rng.normal(0, traits.jitter_um, (count, 2))
     cells["pace"] = rng.lognormal(-0.06, 0.35, count)

@@ -16,6 +16,7 @@ from acquisition.simulated.looks import LARGEST_RADIUS_UM, look_at
 from acquisition.simulated.population import LifeState
 from acquisition.simulated.specimen import Specimen
 from acquisition.simulated.sprites import (
+    NUCLEUS,
     OUTLINE_SAMPLES,
     draw_cell,
     granule_tile,
@@ -76,11 +77,12 @@ class Renderer:
         centre_um: tuple[float, float],
         phase: NDArray[np.float32],
         labels: NDArray[np.uint16],
+        nuclei: NDArray[np.uint16],
     ) -> None:
-        """Fill the phase map (rad) and the label map (cell ids) of a view.
+        """Fill the phase map (rad) and the label maps (ids) of cells and of nuclei.
 
-        ``phase`` and ``labels`` are (y, x); the middle of the frame is at
-        ``centre_um`` (y, x) of the specimen.
+        All maps are (y, x); the middle of the frame is at ``centre_um`` (y, x) of the
+        specimen.
         """
         looks = look_at(specimen.cells, specimen.minutes, self.world)
         middle = (self.size_px - 1) / 2
@@ -97,12 +99,13 @@ class Renderer:
         rank = np.full(phase.shape, 255, np.uint8)
         phase.fill(0)
         labels.fill(0)
+        nuclei.fill(0)
         compose(
             corner,
             ids.astype(np.uint16),
             slots,
             (self._halves, self._sprites, self._ranks),
-            (phase, labels, rank),
+            (phase, labels, nuclei, rank),
         )
 
     def look(self, specimen: Specimen) -> None:
@@ -210,16 +213,18 @@ def compose(
     label: NDArray[np.uint16],
     slots: NDArray[np.int64],
     store: SpriteStore,
-    maps: tuple[NDArray[np.float32], NDArray[np.uint16], NDArray[np.uint8]],
+    maps: tuple[
+        NDArray[np.float32], NDArray[np.uint16], NDArray[np.uint16], NDArray[np.uint8]
+    ],
 ) -> None:
-    """Put the sprites into the phase, label and rank maps.
+    """Put the sprites into the maps of phase, cells, nuclei and rank.
 
     Steps for each pixel of each sprite: where two cells meet, the one with the lower
     rank (nearer to its own middle) owns the pixel; the other shows through a little,
     for adherent cells abut rather than stack.
     """
     halves, sprites, ranks = store
-    phase, labels, rank = maps
+    phase, labels, nuclei, rank = maps
     height, width = phase.shape
     for n in range(len(slots)):
         half = halves[slots[n]]
@@ -231,15 +236,17 @@ def compose(
         for row in range(max(0, -top), min(edge, height - top)):
             y = top + row
             for column in range(first, last):
-                mine = ranks[slots[n], row, column]
-                if mine == 0:
+                drawn = ranks[slots[n], row, column]
+                if drawn == 0:
                     continue
+                mine = drawn & (NUCLEUS - 1)
                 x = left + column
                 value = sprites[slots[n], row, column]
                 if mine < rank[y, x]:
                     under = phase[y, x]
                     phase[y, x] = value + UNDER * under
                     labels[y, x] = label[n]
+                    nuclei[y, x] = label[n] if drawn & NUCLEUS else 0
                     rank[y, x] = mine
                 else:
                     phase[y, x] += UNDER * value

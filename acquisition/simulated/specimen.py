@@ -20,7 +20,8 @@ from acquisition.simulated.population import (
     assign_states,
     draw_cells,
 )
-from acquisition.simulated.world import Mix, World
+from acquisition.simulated.sections import Mix
+from acquisition.simulated.world import World
 
 MOST_CELLS = 16_000
 """Cells at the start; all daughters must find an id of 16 bits as well."""

@@ -19,6 +19,9 @@ TEXTURE_UM = 0.30
 """Edge of a texture sample."""
 TILE_STREAM = 7
 
+NUCLEUS = 128
+"""Bit of the rank that marks the nucleus."""
+
 MITOSIS = int(LifeState.MITOSIS)
 
 _MASK = TEXTURE_SAMPLES - 1
@@ -190,8 +193,8 @@ def draw_cell(  # noqa: PLR0915 (one pass over the pixels, steps in the docstrin
     tiles, outline
         Granules (2, y, x); radii of the outline in um.
     target
-        Phase (rad), and rank: 0 outside, else 1 + 200 x the normalised radius; the
-        cell with the lowest rank owns a pixel.
+        Phase (rad), and rank: 0 outside, else 1 + 125 x the normalised radius, with
+        `NUCLEUS` added inside the nucleus; the cell with the lowest rank owns a pixel.
 
     Notes
     -----
@@ -218,6 +221,7 @@ def draw_cell(  # noqa: PLR0915 (one pass over the pixels, steps in the docstrin
             y = -sa * ex + ca * ey + place[3]
             r = math.sqrt(x * x + y * y)
             value, nearest = _bodies(look, x, y)
+            is_nuclear = False
             if r < place[4] * shrink:
                 turn = math.atan2(y, x) * per_radian
                 turn += OUTLINE_SAMPLES * (turn < 0)
@@ -233,15 +237,19 @@ def draw_cell(  # noqa: PLR0915 (one pass over the pixels, steps in the docstrin
                     grain = _grain(look, x, y, tiles) * (1 - 0.4 * look.roundness)
                     if look.state == MITOSIS:
                         bump = _chromosomes(look, x, y)
+                        is_nuclear = bump > 0.25 * 0.17 * look.roundness
                     else:
                         inside, bump = _nucleus(look, x, y)
+                        is_nuclear = inside > 0.5
                         grain *= 1 - 0.8 * inside
                     height = max(0.0, height * (1 + grain) + bump)
                     soft = min(1.0, (limit - r) / look.edge_um)
                     value += height * soft * body_height
             sprite[iy, ix] = value
             total += value
-            rank[iy, ix] = 1 + int(200 * nearest) if nearest <= 1 else 0
+            rank[iy, ix] = 0
+            if nearest <= 1:
+                rank[iy, ix] = 1 + int(125 * nearest) + NUCLEUS * is_nuclear
     if total > 0:
         gain = look.mass_pg * scale / (total * pixel_um * pixel_um)
         for iy in range(edge):

@@ -212,8 +212,9 @@ class SimulatedStand:
         defocus = self.world.optics.defocus_um + settings.focus_um_per_h * hours - focus
         phase = self._phase
         labels = np.empty(phase.shape, np.uint16)
+        nuclei = np.empty(phase.shape, np.uint16)
         frames = np.empty((1 if self._is_brightfield else 4, *phase.shape), np.float32)
-        self._renderer.render(self._specimen, centre, phase, labels)
+        self._renderer.render(self._specimen, centre, phase, labels, nuclei)
         self._optics.add_particles(phase, centre, self._specimen.minutes)
         if self._is_brightfield:
             self._optics.brightfield(phase, defocus, frames[0])
@@ -225,6 +226,7 @@ class SimulatedStand:
             focus_um=focus,
             frames=frames,
             labels=labels,
+            nuclei=nuclei,
             cells=visible_cells(self._specimen.columns(), labels, drift),
         )
 

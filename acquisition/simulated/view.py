@@ -36,6 +36,7 @@ class Cycle:
     focus_um: float
     frames: NDArray[np.float32]  # (step, y, x) electrons at the nominal exposure
     labels: NDArray[np.uint16]  # (y, x) ids, 0 background
+    nuclei: NDArray[np.uint16]  # (y, x) the same ids, only inside the nuclei
     cells: VisibleCells
 
 

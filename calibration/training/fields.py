@@ -20,7 +20,8 @@ import inference
 from acquisition.errors import BadRun
 from acquisition.simulated.fields import Field as SimulatedField
 from acquisition.simulated.fields import randomise, render_field
-from acquisition.simulated.world import Mix, World
+from acquisition.simulated.sections import Mix
+from acquisition.simulated.world import World
 from calibration.training.recipe import Fields, Split
 from configs.schema import Stand
 from inference.phase import PhaseRetrieval

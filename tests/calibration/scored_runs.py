@@ -87,7 +87,7 @@ def show(time_s: float) -> Cycle:
         touching=touching_pairs(labels),
     )
     frames = np.zeros((4, 1, 1), np.float32)
-    return Cycle(time_s, (0.0, 0.0), 0.0, frames, labels, cells)
+    return Cycle(time_s, (0.0, 0.0), 0.0, frames, labels, labels, cells)
 
 
 def places(time_s: float) -> NDArray[np.float64]:

@@ -7,7 +7,8 @@ from scipy.stats import rankdata
 from acquisition.records import CellState
 from acquisition.simulated.fields import Field, randomise, render_field
 from acquisition.simulated.population import IS_DEAD
-from acquisition.simulated.world import Mix, World
+from acquisition.simulated.sections import Mix
+from acquisition.simulated.world import World
 
 
 def phase_of(field: Field) -> np.ndarray:

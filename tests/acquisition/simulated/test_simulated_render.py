@@ -5,8 +5,9 @@ import pytest
 
 from acquisition.simulated.population import LifeState
 from acquisition.simulated.render import Renderer
+from acquisition.simulated.sections import Mix
 from acquisition.simulated.specimen import Specimen
-from acquisition.simulated.world import Mix, World
+from acquisition.simulated.world import World
 
 SIZE = 256
 
@@ -17,7 +18,7 @@ def draw(
     """Give phase and labels of a view."""
     phase = np.empty((SIZE, SIZE), np.float32)
     labels = np.empty((SIZE, SIZE), np.uint16)
-    renderer.render(specimen, centre_um, phase, labels)
+    renderer.render(specimen, centre_um, phase, labels, np.empty_like(labels))
     return phase, labels
 
 

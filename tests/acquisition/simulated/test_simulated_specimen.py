@@ -8,8 +8,9 @@ import pytest
 from acquisition.errors import BadWorld
 from acquisition.simulated.fates import protraction
 from acquisition.simulated.population import IS_DEAD, LifeState
+from acquisition.simulated.sections import Dose, Mix, Protocol
 from acquisition.simulated.specimen import Specimen
-from acquisition.simulated.world import Dose, Mix, Protocol, World
+from acquisition.simulated.world import World
 
 CALM = Mix(mitosis=0, spreading=0)
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from acquisition.errors import BadWorld
-from acquisition.simulated.world import SHIPPED_WORLDS, Mix, World
+from acquisition.simulated.sections import Mix
+from acquisition.simulated.world import SHIPPED_WORLDS, World
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED_WORLDS.glob("*.toml")), ids=str)
