@@ -44,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
+    _add_simulate(commands)
     _add_score(commands)
     _add_bench(commands)
     _add_check(commands)
@@ -77,6 +78,22 @@ def _add_run(commands: Any) -> None:
         default=[],
         metavar="KEY=VALUE",
         help="override one setting, for example stand.ring_amplitude=0.5",
+    )
+
+
+def _add_simulate(commands: Any) -> None:
+    simulate = _new(
+        commands, "simulate", "audit a simulated world, or make images of it", _simulate
+    )
+    simulate.add_argument("world", help="name of a shipped world, or a world file")
+    simulate.add_argument("--seed", type=int, default=1, metavar="N")
+    simulate.add_argument(
+        "--audit",
+        action="store_true",
+        help="is the world neither trivial nor hopeless?",
+    )
+    simulate.add_argument(
+        "--quick", action="store_true", help="audit in seconds, without the network"
     )
 
 
@@ -130,6 +147,19 @@ def _run(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     result = run_live(experiment, output, headless=options.headless)
     codes = {"ended": DONE, "interrupted": INTERRUPTED}
     return codes.get(result["state"], FAILED), result
+
+
+def _simulate(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    from app.simulate import Wishes, simulate
+
+    wishes = Wishes(seed=options.seed, audit=options.audit, quick=options.quick)
+    result = simulate(options.world, wishes)
+    faults = result.pop("faults", [])
+    _print_table(result)
+    for fault in faults:
+        print(f"FAULT {fault}")
+    result["faults"] = faults
+    return (FAILED if faults else DONE), result
 
 
 def _score(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:

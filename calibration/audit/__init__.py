@@ -1,0 +1,1 @@
+"""The shortcut audit: whether a simulated world is neither trivial nor hopeless."""

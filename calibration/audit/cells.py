@@ -1,0 +1,183 @@
+"""The cells of an audit: rendered fields of a world, cut up by their true masks."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import find_objects, gaussian_filter
+
+from acquisition.records import CellState
+from acquisition.simulated.camera import CameraModel
+from acquisition.simulated.fields import Field, render_field
+from acquisition.simulated.optics import Optics
+from acquisition.simulated.sections import Mix
+from acquisition.simulated.world import World
+from calibration.audit.features import FEATURES, FeatureMaps
+from configs.schema import Stand
+from inference.phase import PhaseRetrieval, phase_in_rad
+
+FIELD_PX = 1024
+DEAD_SHARE = 0.25
+ALIKE_SHARE = 0.25
+"""Living cells in the states that look most like death: as many as dead ones."""
+MIX = Mix.of(dead=DEAD_SHARE, alike=ALIKE_SHARE)
+SMALLEST_UM2 = 16.0
+"""Smaller visible parts of a cell are not judged."""
+BACKGROUND_UM = 30.0
+"""Smoothing of the light that a single-shot picture is divided by."""
+CROP_UM = 44.0
+CROP_PX = 64
+MOST_FIELDS = 400
+
+Progress = Callable[[str, float], None]
+"""Is told what is being done and the share of it that is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditCells:
+    """All judged cells, one row a cell."""
+
+    field: NDArray[np.int64]  # (cell,) number of its field: the group in validation
+    dead: NDArray[np.bool_]  # (cell,)
+    minutes_since_rupture: NDArray[np.float64]  # (cell,) negative before, NaN unknown
+    features: NDArray[np.float64]  # (cell, feature)
+    crops: NDArray[np.float16]  # (cell, 2, y, x) picture and mask; empty if not asked
+
+
+def picture_of(field: Field, world: World, seed: int) -> NDArray[np.float32]:
+    """Give the picture that the product would look at in the world's modality.
+
+    Phase in rad, or light relative to the empty field around, less 1.
+    """
+    optics = world.optics
+    if optics.modality == "slim":
+        stand = Stand(
+            wavelength_um=optics.wavelength_um,
+            ring_amplitude=optics.ring_amplitude,
+            camera_offset_dn=world.camera.offset_dn,
+        )
+        return phase_in_rad(PhaseRetrieval(stand, field.labels.shape)(field.frames))
+    if optics.modality == "phase_contrast":
+        counts = field.frames[1]
+    else:
+        counts = _brightfield(field, world, seed)
+    light = counts.astype(np.float32) - np.float32(world.camera.offset_dn)
+    empty = (field.labels == 0).astype(np.float32)
+    sigma = BACKGROUND_UM / optics.pixel_um
+    around = gaussian_filter(light * empty, sigma) / (
+        gaussian_filter(empty, sigma) + np.float32(1e-6)
+    )
+    return np.asarray(light / np.maximum(around, 1) - 1, np.float32)
+
+
+def _brightfield(field: Field, world: World, seed: int) -> NDArray[np.uint16]:
+    """Take the picture of a field in brightfield, which fields do not hold."""
+    size = len(field.labels)
+    field_um = size * world.optics.pixel_um + 2 * min(world.stage.margin_um, 40.0)
+    optics = Optics(world, seed, size, field_um)
+    phase = field.phase.copy()
+    optics.add_particles(phase, (0.0, 0.0), 0.0)
+    electrons = np.empty_like(phase)
+    optics.brightfield(phase, world.optics.defocus_um, electrons)
+    counts = np.empty(phase.shape, np.uint16)
+    exposure = world.camera.nominal_exposure_ms
+    CameraModel(world, seed, size).expose(electrons, exposure, 0, counts)
+    return counts
+
+
+def collect(
+    world: World, seed: int, wanted: int, tell: Progress, *, crops: bool
+) -> AuditCells:
+    """Render fields, from ``seed`` upwards, until ``wanted`` cells can be judged."""
+    parts: list[AuditCells] = []
+    count = 0
+    while count < wanted and len(parts) < MOST_FIELDS:
+        number = len(parts)
+        field = render_field(world, seed + number, FIELD_PX, MIX)
+        picture = picture_of(field, world, seed + number)
+        parts.append(_judged(field, picture, number, crops=crops))
+        count += len(parts[-1].dead)
+        tell("fields", min(1.0, count / wanted))
+        if number == 3 and count == 0:
+            break  # an empty dish stays empty
+    return joined(parts)
+
+
+def joined(parts: list[AuditCells]) -> AuditCells:
+    """Put the cells of several fields into one table."""
+    return AuditCells(
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in AuditCells.__dataclass_fields__
+        )
+    )
+
+
+def _judged(
+    field: Field, picture: NDArray[np.float32], number: int, *, crops: bool
+) -> AuditCells:
+    """Measure the cells of a field that lie inside it and are large enough."""
+    maps = FeatureMaps(picture, field.pixel_size_um)
+    boxes = find_objects(field.labels)
+    least = SMALLEST_UM2 / field.pixel_size_um**2
+    rows, features, cut = [], [], []
+    for row, label in enumerate(field.ids.tolist()):
+        box = boxes[label - 1]
+        if _is_cut(box, picture.shape):
+            continue
+        mask = field.labels[box] == label
+        if mask.sum() < least:
+            continue
+        rows.append(row)
+        features.append(maps.measure(box, mask))
+        if crops:
+            cut.append(crop_around(picture, field.labels == label, box, field))
+    shape = (2, CROP_PX, CROP_PX) if crops else (0,)
+    return AuditCells(
+        field=np.full(len(rows), number),
+        dead=field.state[rows] == CellState.DEAD,
+        minutes_since_rupture=field.minutes_since_rupture[rows],
+        features=np.array(features, np.float64).reshape(len(rows), len(FEATURES)),
+        crops=np.array(cut, np.float16).reshape(len(rows), *shape),
+    )
+
+
+def _is_cut(box: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
+    """Say whether a box reaches the border of the picture."""
+    return any(
+        side.start == 0 or side.stop == size
+        for side, size in zip(box, shape, strict=True)
+    )
+
+
+def crop_around(
+    picture: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    box: tuple[slice, slice],
+    field: Field,
+) -> NDArray[np.float16]:
+    """Cut out a square around a cell, scaled to a fixed number of pixels.
+
+    Beyond the border the picture is 0, as is an empty field.
+    """
+    half = math.ceil(CROP_UM / 2 / field.pixel_size_um)
+    middle = [(side.start + side.stop) // 2 for side in box]
+    low = [max(0, at - half) for at in middle]
+    high = [min(size, at + half) for at, size in zip(middle, mask.shape, strict=True)]
+    inner = (slice(low[0], high[0]), slice(low[1], high[1]))
+    corner = [start - (at - half) for start, at in zip(low, middle, strict=True)]
+    whole = np.zeros((2, 2 * half, 2 * half), np.float32)
+    place = tuple(
+        slice(start, start + stop - begin)
+        for start, begin, stop in zip(corner, low, high, strict=True)
+    )
+    whole[0][place] = picture[inner]
+    whole[1][place] = mask[inner]
+    scaled = [
+        cv2.resize(part, (CROP_PX, CROP_PX), interpolation=cv2.INTER_AREA)
+        for part in whole
+    ]
+    return np.stack(scaled).astype(np.float16)

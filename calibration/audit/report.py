@@ -1,0 +1,167 @@
+"""The audit of one world: all figures, and which of them break its gates."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.errors import BadWorld
+from acquisition.simulated.sections import Audit
+from acquisition.simulated.world import World
+from calibration.audit.cells import AuditCells, Progress, collect
+from calibration.audit.classifiers import (
+    FOLDS,
+    auroc,
+    best_column,
+    boosted,
+    forest,
+    held_out,
+    held_out_calls,
+    linear,
+    weighted_f1,
+)
+from calibration.audit.features import FEATURES, FIRST_ORDER
+from calibration.audit.latent import LatentCells, collect_latent
+
+BAND_MIN = 30.0
+"""Minutes around the rupture in which nobody can be sure."""
+FEWEST_CELLS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How many cells an audit looks at, and whether it trains the network."""
+
+    feature_cells: int = 3000
+    latent_cells: int = 8000
+    network: bool = True
+
+
+QUICK = Effort(feature_cells=900, latent_cells=4000, network=False)
+"""Seconds instead of minutes; figures are uncertain by about 0.01."""
+
+
+def audit_world(
+    world: World, seed: int, tell: Progress, effort: Effort | None = None
+) -> dict[str, Any]:
+    """Give the figures of a world; ``passed`` and ``faults`` judge them.
+
+    Raises
+    ------
+    BadWorld
+        If the world has too few cells to be judged.
+    """
+    effort = Effort() if effort is None else effort
+    started = time.monotonic()
+    cells = collect(world, seed, effort.feature_cells, tell, crops=effort.network)
+    if len(cells.dead) < FEWEST_CELLS or len(np.unique(cells.field)) < FOLDS:
+        raise BadWorld(
+            f"{world.name}: cells.n = {world.cells.n} gave {len(cells.dead)} whole "
+            f"cells to judge, an audit needs {FEWEST_CELLS}: raise cells.n"
+        )
+    result: dict[str, Any] = {
+        "world": world.name,
+        "world_hash": world.hash,
+        "modality": world.optics.modality,
+        "seed": seed,
+        "n_cells": len(cells.dead),
+        "dead_share": float(cells.dead.mean()),
+    }
+    result |= feature_figures(cells, tell)
+    result |= latent_figures(collect_latent(world, seed, effort.latent_cells), tell)
+    result["auroc_cnn"] = None
+    faults = broken_gates(result, world.audit)
+    result["passed"] = not faults
+    result["faults"] = faults
+    result["seconds"] = time.monotonic() - started
+    return result
+
+
+def feature_figures(cells: AuditCells, tell: Progress) -> dict[str, Any]:
+    """Give what simple features tell."""
+    six = cells.features[:, : len(FIRST_ORDER)]
+    name, single = best_column(cells.dead, cells.features, FEATURES)
+    tell("linear", 0.0)
+    line = held_out(linear(), six, cells.dead, cells.field)
+    tell("forest", 0.0)
+    trees = held_out(forest(), cells.features, cells.dead, cells.field)
+    called = held_out_calls(trees, cells.dead, cells.field)
+    f1 = weighted_f1(called, cells.dead)
+    return {
+        "feature_single": name,
+        "auroc_single_max": single,
+        "auroc_linear6": auroc(cells.dead, line),
+        "auroc_forest21": auroc(cells.dead, trees),
+        "forest21_f1_live": f1.live,
+        "forest21_f1_dead": f1.dead,
+    }
+
+
+def latent_figures(cells: LatentCells, tell: Progress) -> dict[str, Any]:
+    """Give what the numbers behind the drawing tell, one by one and all together."""
+    name, single = best_column(cells.dead, cells.columns, cells.names)
+    tell("oracle", 0.0)
+    score = held_out(boosted(), cells.columns, cells.dead, cells.field)
+    called = held_out_calls(score, cells.dead, cells.field)
+    return {
+        "latent_single": name,
+        "auroc_latent_max": single,
+        "oracle_cells": len(cells.dead),
+        "oracle_auroc": auroc(cells.dead, score),
+        **f1_figures("oracle", called, cells.dead, cells.minutes_since_rupture),
+    }
+
+
+def f1_figures(
+    who: str,
+    called: NDArray[np.bool_],
+    dead: NDArray[np.bool_],
+    minutes_since_rupture: NDArray[np.float64],
+) -> dict[str, Any]:
+    """Give F1 over all cells, without those near rupture, and by time since death."""
+    far = ~(np.abs(minutes_since_rupture) < BAND_MIN)  # NaN: rupture is nowhere near
+    young = ~dead | ~far
+    old = ~dead | far
+    whole = weighted_f1(called, dead)
+    clear = weighted_f1(called, dead, far)
+    return {
+        f"{who}_f1_live": whole.live,
+        f"{who}_f1_dead": whole.dead,
+        f"{who}_f1_live_clear": clear.live,
+        f"{who}_f1_dead_clear": clear.dead,
+        f"{who}_f1_dead_before_30_min": _or_none(weighted_f1(called, dead, young).dead),
+        f"{who}_f1_dead_after_30_min": _or_none(weighted_f1(called, dead, old).dead),
+    }
+
+
+def broken_gates(figures: dict[str, Any], gates: Audit) -> list[str]:
+    """Say in words which demands of the world are not met."""
+    low, high = gates.auroc_forest21
+    feature, cue = figures["feature_single"], figures["latent_single"]
+    at_most = [
+        ("auroc_single_max", gates.max_auroc_single, f"{feature} alone tells too much"),
+        ("auroc_linear6", gates.max_auroc_linear6, "six plain features tell too much"),
+        ("auroc_forest21", high, "hand-made features tell too much"),
+        ("auroc_latent_max", gates.max_auroc_latent, f"{cue} alone tells too much"),
+    ]
+    at_least = [
+        ("auroc_forest21", low, "hand-made features tell too little"),
+        ("auroc_cnn", gates.min_auroc_cnn, "a network sees too little"),
+        ("oracle_f1_live", gates.min_oracle_f1_live, "the drawing is too ambiguous"),
+        ("oracle_f1_dead", gates.min_oracle_f1_dead, "the drawing is too ambiguous"),
+    ]
+    faults = []
+    for key, limit, why in at_most:
+        if figures.get(key) is not None and figures[key] > limit:
+            faults.append(f"{why}: {key} {figures[key]:.3f}, at most {limit:g}")
+    for key, limit, why in at_least:
+        if figures.get(key) is not None and figures[key] < limit:
+            faults.append(f"{why}: {key} {figures[key]:.3f}, at least {limit:g}")
+    return faults
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
