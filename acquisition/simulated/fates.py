@@ -1,11 +1,7 @@
-"""Life and death: the cell cycle, the ways to die, and the answer to a dose.
+"""Life and death: the cell cycle, the ways to die, division and detachment.
 
-Dose response: lethal lesions per cell are Poisson with mean
-``s (alpha RBE D + beta G D^2)``; ``s`` is the sensitivity in the cell cycle and ``G``
-the Lea-Catcheside factor for repair during a protracted exposure,
-``G = 2 (x - 1 + exp(-x)) / x^2`` with ``x = ln 2 T / T_half`` (linear-quadratic model).
-A hit cell divides or dies over hours to days, as seen in cinemicrography; clonogenic
-survival and visible death are different things.
+Fates are decided on whole minutes of the specimen: whatever is drawn to end at some
+time ends at the next whole minute, so that a state never outlasts the time announced.
 """
 
 import math
@@ -14,52 +10,64 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from acquisition.simulated.doses import drug_hazard_per_h
 from acquisition.simulated.population import (
+    IS_DEAD,
     MITOSIS_MIN,
     NEVER,
     SPREADING_MIN,
     LifeState,
+    draw_cells,
 )
 from acquisition.simulated.world import World
 
-CYCLE_AT = (0.0, 0.35, 0.6, 0.8, 0.95, 1.0)
-SENSITIVITY = (1.0, 0.9, 0.6, 0.9, 1.5, 1.8)
-"""Relative sensitivity over the cycle: late S resists, G2 and mitosis do not."""
-
-MEAN_SENSITIVITY = float(np.trapezoid(SENSITIVITY, CYCLE_AT))
-"""Its mean over a cycle, so that the dose response is that of the population."""
-
 LARGEST_ID = 65_534
 """Label maps hold 16 bits; a specimen that has used them up divides no more."""
+FRAGMENTATION_MIN = 150.0
+"""From the first fragments to nothing but apoptotic bodies."""
+BIRTH_UM = 5.0
+"""Distance of a daughter from the middle of her mother."""
+INHERITED = (
+    "kind well walls_um lesions centre_um angle_rad speed_um_per_min persistence_min "
+    "pace spread ball_um nucleoli lift_um hangs squeeze granules"
+).split()
+"""What daughters have from their mother; everything else is drawn anew."""
+DETACHED_UM = (10.0, 40.0)
+MITOTIC_LIFT_UM = (1.5, 6.0)
+MITOTIC_LIFT_FRACTION = 0.25
+"""Mitotic cells that rise a little: being out of focus is no sign of death."""
 
 
-def protraction(minutes: float, half_min: float) -> float:
-    """Lea-Catcheside factor G of an exposure of constant rate, 0 to 1."""
-    x = math.log(2) * minutes / half_min
-    if x < 1e-4:
-        return 1.0 - x / 3.0
-    return 2.0 * (x - 1.0 + math.exp(-x)) / (x * x)
+def begin(cells: NDArray[np.void], world: World, rng: Generator) -> None:
+    """Complete cells that were given states for time 0; in place.
 
-
-def irradiate(
-    cells: NDArray[np.void], gy: float, at_min: float, world: World, rng: Generator
-) -> None:
-    """Give every cell its lesions and, to some, a time of death; in place."""
-    model = world.radiation
-    g = protraction(gy / model.gy_per_min, model.repair_half_min)
-    per_cell = model.alpha * model.rbe * gy + model.beta * g * gy * gy
-    sensitivity = np.interp(cells["cycle"], CYCLE_AT, SENSITIVITY)
-    hits = rng.poisson(per_cell * sensitivity / MEAN_SENSITIVITY)
-    cells["lesions"] += hits
-    delay = np.clip(rng.normal(1.0, 0.3, len(cells)), 0.2, None)
-    cells["cycle_min"] += delay * model.delay_h_per_gy * gy * 60  # in G2
-    dies = (hits > 0) & (rng.random(len(cells)) < model.interphase_fraction)
-    when = at_min + rng.lognormal(math.log(9 * 60), 0.5, len(cells))
-    # A dose before the start leaves only those who have outlived it until now.
-    dies &= (cells["state"] == LifeState.INTERPHASE) & (when > 0)
-    cells["die_min"] = np.where(
-        dies, np.minimum(cells["die_min"], when), cells["die_min"]
+    Their times move to whole minutes, the dying get a past, some dead float already.
+    """
+    for column in ("until_min", "rupture_min"):
+        cells[column] = np.ceil(cells[column])
+    state = cells["state"]
+    shrinking = rng.uniform(*world.death.apoptosis_min, len(cells))
+    intact = rng.uniform(*world.death.rupture_h, len(cells)) * 60
+    swelling = rng.uniform(*world.death.swelling_min, len(cells))
+    before = np.select(
+        [
+            np.isin(state, (LifeState.EARLY_APOPTOSIS, LifeState.SWELLING)),
+            state == LifeState.LATE_APOPTOSIS,
+            state == LifeState.SECONDARY_NECROSIS,
+            state == LifeState.GHOST,
+        ],
+        [0.0, shrinking, intact, swelling],
+        np.nan,
     )
+    dying = np.isfinite(before)
+    cells["commit_min"] = np.where(dying, cells["since_min"] - before, NEVER)
+    after = state == LifeState.SECONDARY_NECROSIS
+    apart = np.clip((intact - shrinking) / FRAGMENTATION_MIN, 0, 1)
+    cells["apart"] = np.where(after, apart, 0.0)
+    _detach(cells, IS_DEAD[state], world, rng)
+    risen = -np.expm1(np.minimum(cells["since_min"], 0) / 7.0)
+    floats = IS_DEAD[state] & ~cells["hangs"]
+    cells["lift_um"][floats] = (cells["lift_to_um"] * risen)[floats]
 
 
 def age_cells(
@@ -69,74 +77,25 @@ def age_cells(
     world: World,
     rng: Generator,
 ) -> None:
-    """Let the cells grow and change state over one step that ends now; in place."""
+    """Let the cells change state over one step that ends now; in place."""
+    _end_states(cells, now_min, world, rng)
     death = world.death
-    state = cells["state"]
-    resting = state == LifeState.INTERPHASE
+    resting = cells["state"] == LifeState.INTERPHASE
     hazard = death.spontaneous_per_h * death.stain_factor / 60
-    struck = resting & (rng.random(len(cells)) < -math.expm1(-hazard * step_min))
+    chance = rng.random(len(cells))
+    struck = resting & (chance < -math.expm1(-hazard * step_min))
     cells["die_min"][struck] = np.minimum(cells["die_min"][struck], now_min)
-
-    over = cells["until_min"] <= now_min
-    early_over = over & (state == LifeState.EARLY_APOPTOSIS)
-    late_over = over & (state == LifeState.LATE_APOPTOSIS)
-    swollen = over & (state == LifeState.SWELLING)
-    spread_out = over & (state == LifeState.SPREADING)
-    _change(cells, early_over, LifeState.LATE_APOPTOSIS, cells["rupture_min"])
-    _change(cells, late_over, LifeState.SECONDARY_NECROSIS, NEVER)
-    _change(cells, swollen, LifeState.GHOST, NEVER)
-    _change(cells, spread_out, LifeState.INTERPHASE, NEVER)
-
     dying = resting & (cells["die_min"] <= now_min)
     necrotic = dying & (rng.random(len(cells)) < death.necrotic_fraction)
-    _begin_apoptosis(cells, dying & ~necrotic, now_min, world, rng)
+    poison = drug_hazard_per_h(world, now_min) / 60
+    poisoned = np.zeros(len(cells), np.bool_)
+    if poison > 0:
+        chance = rng.random(len(cells))
+        poisoned = resting & ~dying & (chance < -math.expm1(-poison * step_min))
+    _begin_apoptosis(cells, (dying & ~necrotic) | poisoned, now_min, world, rng)
     _begin_necrosis(cells, necrotic, now_min, world, rng)
-
     divides = (cells["state"] == LifeState.INTERPHASE) & (cells["cycle"] >= 1)
-    length = MITOSIS_MIN * rng.lognormal(0, 0.15, len(cells))
-    cells["since_min"][divides] = now_min
-    cells["state"][divides] = LifeState.MITOSIS
-    cells["until_min"][divides] = now_min + length[divides]
-
-
-def _change(
-    cells: NDArray[np.void],
-    who: NDArray[np.bool_],
-    state: LifeState,
-    until_min: NDArray[np.float64] | float,
-) -> None:
-    """Enter a state at the moment the one before it was due to end."""
-    cells["since_min"][who] = cells["until_min"][who]
-    cells["state"][who] = state
-    cells["until_min"][who] = np.broadcast_to(until_min, who.shape)[who]
-
-
-def _begin_apoptosis(
-    cells: NDArray[np.void],
-    who: NDArray[np.bool_],
-    now_min: float,
-    world: World,
-    rng: Generator,
-) -> None:
-    shrinking = rng.uniform(*world.death.apoptosis_min, len(cells))
-    rupture = rng.uniform(*world.death.rupture_h, len(cells)) * 60
-    cells["since_min"][who] = now_min
-    cells["state"][who] = LifeState.EARLY_APOPTOSIS
-    cells["until_min"][who] = now_min + shrinking[who]
-    cells["rupture_min"][who] = now_min + np.maximum(rupture, shrinking + 10)[who]
-
-
-def _begin_necrosis(
-    cells: NDArray[np.void],
-    who: NDArray[np.bool_],
-    now_min: float,
-    world: World,
-    rng: Generator,
-) -> None:
-    swelling = rng.uniform(*world.death.swelling_min, len(cells))
-    cells["since_min"][who] = now_min
-    cells["state"][who] = LifeState.SWELLING
-    cells["until_min"][who] = cells["rupture_min"][who] = now_min + swelling[who]
+    _round_up(cells, np.flatnonzero(divides & ~cells["hangs"]), now_min, rng)
 
 
 def divide(
@@ -153,54 +112,154 @@ def divide(
         return cells
     hurt = cells["lesions"][ending] > 0
     doomed = hurt & (rng.random(len(ending)) < world.radiation.mitotic_fraction)
-    _arrest(cells, ending[doomed], world, rng)
+    caught = np.zeros(len(cells), np.bool_)
+    caught[ending[doomed]] = True
+    _begin_apoptosis(cells, caught, now_min, world, rng)
+    cells["round_at_start"][caught] = 1.0  # mitotic catastrophe begins as a sphere
     mothers = ending[~doomed][: max(0, (LARGEST_ID + 1 - next_id) // 2)]
     if not len(mothers):
         return cells
-    one = _daughters(cells[mothers], 1.0, world, rng)
-    two = _daughters(cells[mothers], -1.0, world, rng)
-    both = np.concatenate([one, two])
+    both = _daughters(cells[mothers], now_min, world, rng)
     both["id"] = next_id + np.arange(len(both))
     return np.concatenate([np.delete(cells, mothers), both])
 
 
-def _arrest(
-    cells: NDArray[np.void], who: NDArray[np.intp], world: World, rng: Generator
+def dry_mass_pg(
+    cells: NDArray[np.void], now_min: float, world: World
+) -> NDArray[np.float64]:
+    """Give the true dry mass: growth, loss in apoptosis, leakage after rupture."""
+    state = cells["state"]
+    mass = cells["birth_mass_pg"] * (1 + cells["cycle"])
+    age = now_min - cells["since_min"]
+    shrunk = np.isin(state, (LifeState.LATE_APOPTOSIS, LifeState.SECONDARY_NECROSIS))
+    early = state == LifeState.EARLY_APOPTOSIS
+    share = np.where(shrunk, 1.0, np.where(early, np.clip(age / 80, 0, 1), 0.0))
+    mass = mass * (1 - 0.25 * share)
+    death = world.death
+    late = 1 - np.exp(-np.maximum(age, 0) / death.loss_tau_min)
+    rest = np.maximum(cells["mass_loss"] - death.instant_loss, 0)
+    lost = np.where(IS_DEAD[state], death.instant_loss + rest * late, 0.0)
+    return np.asarray(mass * (1 - lost))
+
+
+def _end_states(
+    cells: NDArray[np.void], now_min: float, world: World, rng: Generator
 ) -> None:
-    """Mitotic catastrophe: the rounded cell goes straight to apoptotic bodies."""
+    """Let every state that is over pass into the next one."""
+    over = cells["until_min"] <= now_min
+    if not over.any():
+        return
+    state = cells["state"].copy()
+    early = over & (state == LifeState.EARLY_APOPTOSIS)
+    late = over & (state == LifeState.LATE_APOPTOSIS)
+    swollen = over & (state == LifeState.SWELLING)
+    fragmented = np.clip((now_min - cells["since_min"]) / FRAGMENTATION_MIN, 0, 1)
+    cells["apart"][late] = fragmented[late]
+    _change(cells, early, LifeState.LATE_APOPTOSIS, cells["rupture_min"])
+    _change(cells, late, LifeState.SECONDARY_NECROSIS, NEVER)
+    _change(cells, swollen, LifeState.GHOST, NEVER)
+    spread_out = over & (state == LifeState.SPREADING)
+    _change(cells, spread_out, LifeState.INTERPHASE, NEVER)
+    _detach(cells, late | swollen, world, rng)
+
+
+def _change(
+    cells: NDArray[np.void],
+    who: NDArray[np.bool_],
+    state: LifeState,
+    until_min: NDArray[np.float64] | float,
+) -> None:
+    """Enter a state at the moment the one before it was due to end."""
     cells["since_min"][who] = cells["until_min"][who]
-    cells["state"][who] = LifeState.EARLY_APOPTOSIS
-    shrinking = rng.uniform(*world.death.apoptosis_min, len(who))
-    rupture = rng.uniform(*world.death.rupture_h, len(who)) * 60
-    cells["until_min"][who] = cells["since_min"][who] + shrinking
-    cells["rupture_min"][who] = cells["since_min"][who] + np.maximum(
-        rupture, shrinking + 10
-    )
+    cells["state"][who] = state
+    cells["until_min"][who] = np.broadcast_to(until_min, who.shape)[who]
+
+
+def _round_up(
+    cells: NDArray[np.void], who: NDArray[np.intp], now_min: float, rng: Generator
+) -> None:
+    """Enter mitosis; some cells rise a little as they round up."""
+    if not len(who):
+        return
+    lasts = MITOSIS_MIN * rng.lognormal(0, 0.15, len(who))
+    cells["since_min"][who] = now_min
+    cells["state"][who] = LifeState.MITOSIS
+    cells["until_min"][who] = now_min + np.ceil(lasts)
+    rises = rng.random(len(who)) < MITOTIC_LIFT_FRACTION
+    height = rng.uniform(*MITOTIC_LIFT_UM, len(who))
+    cells["lift_to_um"][who] = np.where(rises, height, 0.0)
+
+
+def _begin_apoptosis(
+    cells: NDArray[np.void],
+    who: NDArray[np.bool_],
+    now_min: float,
+    world: World,
+    rng: Generator,
+) -> None:
+    rows = np.flatnonzero(who)
+    if not len(rows):
+        return
+    shrinking = np.ceil(rng.uniform(*world.death.apoptosis_min, len(rows)))
+    rupture = np.ceil(rng.uniform(*world.death.rupture_h, len(rows)) * 60)
+    cells["since_min"][rows] = cells["commit_min"][rows] = now_min
+    cells["state"][rows] = LifeState.EARLY_APOPTOSIS
+    cells["until_min"][rows] = now_min + shrinking
+    cells["rupture_min"][rows] = now_min + np.maximum(rupture, shrinking + 10)
+
+
+def _begin_necrosis(
+    cells: NDArray[np.void],
+    who: NDArray[np.bool_],
+    now_min: float,
+    world: World,
+    rng: Generator,
+) -> None:
+    rows = np.flatnonzero(who)
+    if not len(rows):
+        return
+    swelling = np.ceil(rng.uniform(*world.death.swelling_min, len(rows)))
+    cells["since_min"][rows] = cells["commit_min"][rows] = now_min
+    cells["state"][rows] = LifeState.SWELLING
+    cells["until_min"][rows] = cells["rupture_min"][rows] = now_min + swelling
+
+
+def _detach(
+    cells: NDArray[np.void], who: NDArray[np.bool_], world: World, rng: Generator
+) -> None:
+    """Let some of the cells that have just died go from the dish."""
+    rows = np.flatnonzero(who & ~cells["hangs"])
+    lets_go = rng.random(len(rows)) < world.death.detach_fraction
+    height = rng.uniform(*DETACHED_UM, len(rows))
+    cells["lift_to_um"][rows] = np.where(lets_go, height, 0.0)
 
 
 def _daughters(
-    mothers: NDArray[np.void], side: float, world: World, rng: Generator
+    mothers: NDArray[np.void], now_min: float, world: World, rng: Generator
 ) -> NDArray[np.void]:
+    """Give the first daughters of all mothers, then the second ones."""
+    mothers = np.concatenate([mothers, mothers])
     count = len(mothers)
-    born = mothers.copy()
+    born = draw_cells(world, rng, count)
+    for column in INHERITED:
+        born[column] = mothers[column]
     born["parent"] = mothers["id"]
     born["state"] = LifeState.SPREADING
     born["since_min"] = mothers["until_min"]
     born["until_min"] = mothers["until_min"] + SPREADING_MIN
     born["cycle"] = 0
-    cycle = world.cells.cycle_h
-    born["cycle_min"] = np.maximum(
-        rng.normal(cycle.mean * 60, cycle.sd * 60, count), 0.6 * cycle.mean * 60
-    )
+    born["lift_to_um"] = 0
+    born["apart"] = 0
+    # A death that awaits the mother awaits her daughters, each in her own time.
+    wait = (mothers["die_min"] - now_min) * rng.lognormal(0, 0.3, count)
+    born["die_min"] = now_min + np.ceil(np.maximum(wait, 0))
     # Size control: daughters return half way to the typical birth mass.
     typical = world.cells.mass_pg.median
     noise = rng.lognormal(0, 0.7 * world.cells.mass_pg.sigma, count)
     born["birth_mass_pg"] = np.sqrt(mothers["birth_mass_pg"] * typical) * noise
     axis = np.stack([np.sin(mothers["angle_rad"]), np.cos(mothers["angle_rad"])], 1)
-    born["centre_um"] = mothers["centre_um"] + side * 5.0 * axis
-    born["velocity_um_per_min"] = rng.normal(
-        0, world.cells.speed_um_per_h / 60 / math.sqrt(2), (count, 2)
-    )
-    born["wobble"] = rng.standard_normal(born["wobble"].shape)
-    born["texture_at"] += rng.uniform(0, 200, (count, 2))
+    side = np.repeat([BIRTH_UM, -BIRTH_UM], count // 2)
+    born["centre_um"] += side[:, None] * axis
+    spread = (born["speed_um_per_min"] / math.sqrt(2))[:, None]
+    born["velocity_um_per_min"] = spread * rng.standard_normal((count, 2))
     return born

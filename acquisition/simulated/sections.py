@@ -221,7 +221,7 @@ class Death(Section):
     """From the first shrinking to the rupture of the membrane."""
     swelling_min: Minutes = (60.0, 120.0)
     """From the first swelling of necrosis to the rupture."""
-    mass_loss: FractionRange = (0.15, 0.42)
+    mass_loss: FractionRange = (0.12, 0.38)
     """Dry mass lost in the end, drawn per cell."""
     instant_loss: Fraction = 0.08
     """Part of the mass that leaves at the rupture itself."""
@@ -241,9 +241,9 @@ class Radiation(Section):
     rbe: float = Field(1.15, ge=0.1, le=20)
     """Weight of the linear term for soft x-rays."""
     gy_per_min: float = Field(0.70, gt=0, le=1000)
-    mitotic_fraction: Fraction = 0.55
+    mitotic_fraction: Fraction = 0.30
     """Chance that a hit cell dies in its next mitosis instead of dividing."""
-    interphase_fraction: Fraction = 0.12
+    interphase_fraction: Fraction = 0.08
     """Chance that a hit cell dies from interphase within hours."""
     delay_h_per_gy: float = Field(0.5, ge=0, le=20)
     """Mitotic delay."""

@@ -1,41 +1,50 @@
-"""The living specimen: cells that crawl, push, grow, divide and die.
+"""The living specimen: a dish of cells that is the same whenever anyone looks.
 
-Motion is a persistent random walk (Ornstein-Uhlenbeck velocity, exactly integrated in
-the velocity) with short trembling and mutual repulsion, between reflecting walls.
-All randomness comes from one generator, so a seed and the sequence of steps fix it all.
+The specimen lives on a fixed lattice of its own time: motion every 20 seconds, fates
+on whole minutes. A look between two lattice times moves nothing forward: what varies
+smoothly is interpolated, states are those of the earlier one. So a seed alone fixes
+the specimen of every time, however often and however far apart it is looked at. Planned
+doses fall on the first whole minute that is not before their time.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from acquisition.errors import BadWorld
-from acquisition.simulated.fates import age_cells, divide, irradiate
-from acquisition.simulated.population import (
-    IS_DEAD,
-    LifeState,
-    assign_states,
-    draw_cells,
+from acquisition.simulated.doses import irradiate, progress_left
+from acquisition.simulated.fates import age_cells, begin, divide, dry_mass_pg
+from acquisition.simulated.looks import radius_um
+from acquisition.simulated.motion import (
+    FLOW_UM_PER_MIN,
+    NOISES,
+    STEP_MIN,
+    Surroundings,
+    flow_step,
+    mobility,
+    push_apart,
+    step,
 )
+from acquisition.simulated.population import IS_DEAD, assign_states, draw_cells
 from acquisition.simulated.sections import Mix
 from acquisition.simulated.world import World
 
 MOST_CELLS = 16_000
 """Cells at the start; all daughters must find an id of 16 bits as well."""
-LARGEST_STEP_MIN = 1.0
-TREMBLE_MIN = 1.0
-WOBBLE_MIN = 30.0
-REPULSION_UM_PER_MIN = 1.6
-REACH = 0.92
-"""Cells repel below this fraction of the sum of their radii: they touch, then push."""
 STREAM = 1
-"""Number of the random stream of the specimen."""
+"""Number of the random stream of fates."""
+MOTION_STREAM = 11
+DOSE_STREAM = 12
 
-MOBILITY = np.array([1.0, 0.05, 0.5, 0.3, 0.05, 0.03, 0.15, 0.03])
-"""Crawling speed of each `LifeState` relative to interphase."""
+STEP_US = 20_000_000
+STEPS_A_MINUTE = 3
+SMOOTH = (
+    "centre_um velocity_um_per_min jitter_um angle_rad cycle lift_um squeeze "
+    "wobble texture_at"
+).split()
+"""Columns that are interpolated between two lattice times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +53,19 @@ class SpecimenCells:
 
     id: NDArray[np.uint32]  # (cell,)
     parent: NDArray[np.uint32]  # (cell,) 0 where it was there from the start
+    kind: NDArray[np.uint8]  # (cell,) CellKind
+    well: NDArray[np.uint32]  # (cell,) 0 in an open dish
     centre_um: NDArray[np.float64]  # (cell, yx) the field centre is 0 0
+    lift_um: NDArray[np.float64]  # (cell,) height above the others
     state: NDArray[np.uint8]  # (cell,) LifeState
     dead: NDArray[np.bool_]  # (cell,) membrane ruptured
+    minutes_since_commit: NDArray[np.float64]  # (cell,) of dying; NaN: it has not
     minutes_since_rupture: NDArray[np.float64]  # (cell,) negative before, NaN unknown
     mass_pg: NDArray[np.float64]  # (cell,) true dry mass
     dose_gy: NDArray[np.float64]  # (cell,) absorbed so far
+    velocity_um_per_min: NDArray[np.float64]  # (cell, yx) of the persistent walk
+    jitter_um: NDArray[np.float64]  # (cell, yx) part of the centre
+    mobility: NDArray[np.float64]  # (cell,) the path is mobility x velocity
 
 
 class Specimen:
@@ -78,7 +94,10 @@ class Specimen:
         self.world = world
         self.field_um = field_um
         self.dose_gy = 0.0
-        self._rng = np.random.default_rng([seed, STREAM])
+        self.given: list[tuple[float, float]] = []
+        self._entropy = [seed]
+        rng = self._fates = np.random.default_rng([seed, STREAM])
+        self._motion = np.random.default_rng([seed, MOTION_STREAM])
         view_um = 1024 * world.optics.pixel_um
         count = round(world.cells.n * (field_um / view_um) ** 2)
         if count > MOST_CELLS:
@@ -87,188 +106,184 @@ class Specimen:
                 f"{field_um:.0f} um with stage.margin_um = {world.stage.margin_um:g}; "
                 f"at most {MOST_CELLS} can be simulated: lower one of the two"
             )
-        cells = draw_cells(world, self._rng, count)
+        cells = draw_cells(world, rng, count)
         cells["id"] = 1 + np.arange(count)
-        self._place(cells)
-        assign_states(cells, world.mix if mix is None else mix, world, self._rng)
-        self.cells = cells
+        self._place(cells, rng)
+        assign_states(cells, world.mix if mix is None else mix, world, rng)
+        begin(cells, world, rng)
+        cells["radius_um"] = radius_um(cells, 0.0, world)
+        self._base = cells
+        self._ahead: NDArray[np.void] | None = None
+        self._flow = FLOW_UM_PER_MIN * self._motion.standard_normal(2)
         self._next_id = count + 1
-        self._minutes = 0.0
+        self._steps = 0
+        self._now_us = 0
+        self._doses = 0
         self._due = sorted(world.protocol.irradiate, key=lambda dose: dose.t_h)
         self._give_due_doses()
 
     @property
     def time_s(self) -> float:
         """Experiment time of the specimen."""
-        return self._minutes * 60
+        return self._now_us / 1e6
 
     @property
     def minutes(self) -> float:
         """The same in minutes."""
-        return self._minutes
+        return self._now_us / 60e6
+
+    @property
+    def steps(self) -> int:
+        """Steps of the lattice that have passed."""
+        return self._steps
+
+    @property
+    def cells(self) -> NDArray[np.void]:
+        """The table of cells now; between two lattice times an interpolated copy.
+
+        What is set or written at a lattice time changes the specimen.
+        """
+        past = self._now_us - self._steps * STEP_US
+        if not past:
+            return self._base
+        ahead, share = self._next(), past / STEP_US
+        cells = self._base.copy()
+        for column in SMOOTH:
+            cells[column] += share * (ahead[column] - cells[column])
+        return cells
+
+    @cells.setter
+    def cells(self, cells: NDArray[np.void]) -> None:
+        self._base = cells
+        self._ahead = None
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, in steps of at most a minute; any duration is exact."""
-        left = max(0.0, seconds / 60)
-        steps = math.ceil(left / LARGEST_STEP_MIN - 1e-9)
-        end = self._minutes + left
-        for _ in range(steps):
-            self._step(left / steps)
-        self._minutes = end
+        """Let time pass; any duration is exact to the microsecond."""
+        self._advance_to_us(self._now_us + max(0, round(seconds * 1e6)))
+
+    def advance_to(self, time_s: float) -> None:
+        """Let time pass until an experiment time; one that is past changes nothing."""
+        self._advance_to_us(round(time_s * 1e6))
+
+    def span_um(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Give all centres (cell, yx) at the lattice time behind and ahead of now.
+
+        Centres in between lie on the straight line between the two.
+        """
+        base, ahead = self._base, self._next()
+        return (
+            base["centre_um"] + base["jitter_um"],
+            ahead["centre_um"] + ahead["jitter_um"],
+        )
+
+    def ids(self) -> NDArray[np.uint32]:
+        """Give the ids of all cells, in the order of the table."""
+        return np.asarray(self._base["id"])
 
     def irradiate(self, gy: float) -> None:
-        """Give a dose to all cells at the present time, at the rate of the world."""
-        irradiate(self.cells, gy, self._minutes, self.world, self._rng)
-        self.dose_gy += gy
+        """Give a dose that was not planned to all cells, at the rate of the world."""
+        self.given.append((self.time_s, gy))
+        self._dose(gy, self.minutes)
+        self._ahead_keeps_step()
+
+    def reseed(self, entropy: list[int]) -> None:
+        """Let chance take another course from the next lattice time on."""
+        self._entropy = list(entropy)
+        self._fates = np.random.default_rng([*entropy, STREAM])
+        self._motion = np.random.default_rng([*entropy, MOTION_STREAM])
 
     def columns(self) -> SpecimenCells:
         """Give the truth of all cells now."""
-        cells = self.cells
-        since = self._minutes - cells["rupture_min"]
+        cells, now = self.cells, self.minutes
+        commit, rupture = now - cells["commit_min"], now - cells["rupture_min"]
         return SpecimenCells(
             id=cells["id"].copy(),
             parent=cells["parent"].copy(),
+            kind=cells["kind"].copy(),
+            well=cells["well"].copy(),
             centre_um=cells["centre_um"] + cells["jitter_um"],
+            lift_um=cells["lift_um"].copy(),
             state=cells["state"].copy(),
             dead=IS_DEAD[cells["state"]],
-            minutes_since_rupture=np.where(np.isfinite(since), since, np.nan),
-            mass_pg=dry_mass_pg(cells, self._minutes, self.world),
+            minutes_since_commit=np.where(np.isfinite(commit), commit, np.nan),
+            minutes_since_rupture=np.where(np.isfinite(rupture), rupture, np.nan),
+            mass_pg=dry_mass_pg(cells, now, self.world),
             dose_gy=np.full(len(cells), self.dose_gy),
+            velocity_um_per_min=cells["velocity_um_per_min"].copy(),
+            jitter_um=cells["jitter_um"].copy(),
+            mobility=mobility(cells),
         )
 
     def settle(self, minutes: float = 6.0) -> None:
         """Push overlapping cells apart without letting time pass."""
-        for _ in range(round(minutes)):
-            self._push(1.0)
+        for _ in range(math.ceil(minutes / STEP_MIN)):
+            push_apart(self._base, self.field_um / 2, STEP_MIN)
+        self._ahead = None
+
+    def _advance_to_us(self, now_us: int) -> None:
+        while (self._steps + 1) * STEP_US <= now_us:
+            self._base, self._ahead = self._next(in_place=True), None
+            self._steps += 1
+            if self._steps % STEPS_A_MINUTE == 0:
+                self._live()
+        self._now_us = max(now_us, self._now_us)
+
+    def _next(self, *, in_place: bool = False) -> NDArray[np.void]:
+        """Give the cells one step later, before fates are decided; same rows."""
+        if self._ahead is None:
+            self._ahead = self._base if in_place else self._base.copy()
+            traits = self.world.cells
+            minutes = self._steps * STEP_MIN
+            around = Surroundings(
+                jitter_um=traits.jitter_um,
+                neighbour_um=traits.neighbour_um,
+                half_um=self.field_um / 2,
+                flow_y=self._flow[0],
+                flow_x=self._flow[1],
+                progress=progress_left(self.world, minutes),
+            )
+            noise = self._motion.standard_normal((len(self._base), NOISES))
+            step(self._ahead, around, noise)
+            self._flow = flow_step(self._flow, self._motion.standard_normal(2))
+        return self._ahead
+
+    def _live(self) -> None:
+        """Decide fates at a whole minute."""
+        now = self._steps / STEPS_A_MINUTE
+        self._give_due_doses()
+        age_cells(self._base, now, 1.0, self.world, self._fates)
+        cells = divide(self._base, now, self._next_id, self.world, self._fates)
+        self._next_id = max(self._next_id, int(cells["id"].max(initial=0)) + 1)
+        cells["radius_um"] = radius_um(cells, now, self.world)
+        self._base = cells
 
     def _give_due_doses(self) -> None:
-        while self._due and self._due[0].t_h * 60 <= self._minutes:
+        minutes = self._steps / STEPS_A_MINUTE
+        while self._due and self._due[0].t_h * 60 <= minutes:
             dose = self._due.pop(0)
-            irradiate(self.cells, dose.gy, dose.t_h * 60, self.world, self._rng)
-            self.dose_gy += dose.gy
+            self._dose(dose.gy, dose.t_h * 60)
 
-    def _place(self, cells: NDArray[np.void]) -> None:
+    def _dose(self, gy: float, at_min: float) -> None:
+        # A stream for each dose: one that was not planned must not shift the others.
+        rng = np.random.default_rng([*self._entropy, DOSE_STREAM, self._doses])
+        irradiate(self._base, gy, at_min, self.world, rng)
+        self._doses += 1
+        self.dose_gy += gy
+
+    def _ahead_keeps_step(self) -> None:
+        if self._ahead is not None:
+            for column in ("lesions", "cycle_min", "die_min"):
+                self._ahead[column] = self._base[column]
+
+    def _place(self, cells: NDArray[np.void], rng: np.random.Generator) -> None:
         """Scatter cells evenly; a few may lie on each other, as in a dish."""
         half = self.field_um / 2
         spacing = 0.62 * self.field_um / math.sqrt(max(1, len(cells)))
         placed = cells["centre_um"]
         for row in range(len(cells)):
             for _ in range(20):
-                spot = self._rng.uniform(-half, half, 2)
+                spot = rng.uniform(-half, half, 2)
                 gap = np.hypot(*(placed[:row] - spot).T)
-                if not row or gap.min() > spacing or self._rng.random() < 0.06:
+                if not row or gap.min() > spacing or rng.random() < 0.06:
                     break
             placed[row] = spot
-
-    def _step(self, minutes: float) -> None:
-        self._move(minutes)
-        self._push(minutes)
-        self._reflect()
-        self._reshape(minutes)
-        self._minutes += minutes
-        self._give_due_doses()
-        cells, now = self.cells, self._minutes
-        age_cells(cells, now, minutes, self.world, self._rng)
-        cells = divide(cells, now, self._next_id, self.world, self._rng)
-        self._next_id = max(self._next_id, int(cells["id"].max(initial=0)) + 1)
-        self.cells = cells
-
-    def _move(self, minutes: float) -> None:
-        traits = self.world.cells
-        cells = self.cells
-        shape = (len(cells), 2)
-        keep = math.exp(-minutes / traits.persistence_min)
-        spread = traits.speed_um_per_h / 60 * math.sqrt((1 - keep * keep) / 2)
-        before = cells["velocity_um_per_min"].copy()
-        kick = self._rng.normal(0, spread, shape)
-        cells["velocity_um_per_min"] = keep * before + kick
-        mean = (before + cells["velocity_um_per_min"]) / 2
-        mobility = MOBILITY[cells["state"]] * cells["pace"]
-        cells["centre_um"] += mean * mobility[:, None] * minutes
-        keep = math.exp(-minutes / TREMBLE_MIN)
-        tremble = traits.jitter_um * math.sqrt(1 - keep * keep)
-        cells["jitter_um"] *= keep
-        cells["jitter_um"] += self._rng.normal(0, tremble, shape)
-        heading = np.arctan2(*cells["velocity_um_per_min"].T)
-        turn = (heading - cells["angle_rad"] + math.pi / 2) % math.pi - math.pi / 2
-        cells["angle_rad"] += turn * np.minimum(1, 0.02 * minutes * mobility)
-
-    def _push(self, minutes: float) -> None:
-        cells = self.cells
-        force = np.zeros((len(cells), 2))
-        crowd = np.zeros(len(cells))
-        repel(cells["centre_um"].copy(), REACH * cells["radius_um"], force, crowd)
-        cells["centre_um"] += REPULSION_UM_PER_MIN * minutes * force
-        self._crowd = crowd
-
-    def _reflect(self) -> None:
-        half = self.field_um / 2
-        centre = self.cells["centre_um"]
-        out = np.abs(centre) > half
-        folded = np.sign(centre) * np.maximum(2 * half - np.abs(centre), 0)
-        self.cells["centre_um"] = np.where(out, folded, centre)
-        speed = self.cells["velocity_um_per_min"]
-        inward = -np.sign(centre) * np.abs(speed)
-        self.cells["velocity_um_per_min"] = np.where(out, inward, speed)
-
-    def _reshape(self, minutes: float) -> None:
-        """Let outlines wobble and granules stream; crowded cells grow more slowly."""
-        cells = self.cells
-        alive = ~IS_DEAD[cells["state"]][:, None]
-        keep = math.exp(-minutes / WOBBLE_MIN)
-        fresh = self._rng.standard_normal(cells["wobble"].shape)
-        wobble = keep * cells["wobble"] + math.sqrt(1 - keep * keep) * fresh
-        cells["wobble"] = np.where(alive, wobble, cells["wobble"])
-        # Granules stream in live cells; in dead ones only Brownian shimmer is left.
-        stream = np.where(alive, 0.30, 0.10) * math.sqrt(minutes)
-        cells["texture_at"] += stream * self._rng.standard_normal((len(cells), 2))
-        growing = cells["state"] == LifeState.INTERPHASE
-        inhibition = 1 / (1 + self._crowd)
-        progress = minutes / cells["cycle_min"] * inhibition
-        grown = np.minimum(cells["cycle"] + progress, 1)
-        cells["cycle"] = np.where(growing, grown, cells["cycle"])
-
-
-def dry_mass_pg(
-    cells: NDArray[np.void], now_min: float, world: World
-) -> NDArray[np.float64]:
-    """Give the true dry mass: growth, loss in apoptosis, leakage after rupture."""
-    state = cells["state"]
-    mass = cells["birth_mass_pg"] * (1 + cells["cycle"])
-    age = now_min - cells["since_min"]
-    shrunk = np.isin(state, (LifeState.LATE_APOPTOSIS, LifeState.SECONDARY_NECROSIS))
-    early = state == LifeState.EARLY_APOPTOSIS
-    share = np.where(shrunk, 1.0, np.where(early, np.clip(age / 80, 0, 1), 0.0))
-    mass = mass * (1 - 0.25 * share)
-    death = world.death
-    late = 1 - np.exp(-np.maximum(age, 0) / death.loss_tau_min)
-    rest = np.maximum(cells["mass_loss"] - death.instant_loss, 0)
-    lost = np.where(IS_DEAD[state], death.instant_loss + rest * late, 0.0)
-    return np.asarray(mass * (1 - lost))
-
-
-@njit(nogil=True, cache=True)
-def repel(
-    centre_um: NDArray[np.float64],
-    radius_um: NDArray[np.float64],
-    force: NDArray[np.float64],
-    crowd: NDArray[np.float64],
-) -> None:
-    """Add up the pushes between overlapping discs and the overlap each one suffers."""
-    for i in range(len(centre_um)):
-        for j in range(i + 1, len(centre_um)):
-            dy = centre_um[i, 0] - centre_um[j, 0]
-            dx = centre_um[i, 1] - centre_um[j, 1]
-            reach = radius_um[i] + radius_um[j]
-            square = dy * dy + dx * dx
-            if square < reach * reach and square > 1e-9:
-                distance = math.sqrt(square)
-                overlap = (reach - distance) / reach
-                push_y = overlap * dy / distance
-                push_x = overlap * dx / distance
-                force[i, 0] += push_y
-                force[i, 1] += push_x
-                force[j, 0] -= push_y
-                force[j, 1] -= push_x
-                crowd[i] += overlap
-                crowd[j] += overlap

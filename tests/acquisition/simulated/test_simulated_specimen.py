@@ -1,12 +1,13 @@
 """The living specimen: motion, the cell cycle, dose and death."""
 
+import copy
 import math
 
 import numpy as np
 import pytest
 
 from acquisition.errors import BadWorld
-from acquisition.simulated.fates import protraction
+from acquisition.simulated.doses import protraction
 from acquisition.simulated.population import IS_DEAD, LifeState
 from acquisition.simulated.sections import Dose, Mix, Protocol
 from acquisition.simulated.specimen import Specimen
@@ -18,10 +19,11 @@ CALM = Mix(mitosis=0, spreading=0)
 def quiet_world(**cells: float) -> World:
     """Give a world without death, trembling and division."""
     world = World.load("cho_10x")
-    traits = {"jitter_um": 0.0, **cells}
+    traits = {"jitter_um": 0.0, "floating_fraction": 0.0, **cells}
     return world.model_copy(
         update={
             "mix": CALM,
+            "protocol": Protocol(),
             "cells": world.cells.model_copy(update=traits),
             "death": world.death.model_copy(update={"spontaneous_per_h": 0.0}),
         }
@@ -50,38 +52,59 @@ def test_one_seed_is_one_specimen() -> None:
     assert one.cells.tobytes() != other.cells.tobytes()
 
 
-def test_small_steps_move_as_far_as_large_ones() -> None:
-    """The spread of the paths does not depend on how time is cut."""
-    world = quiet_world(n=20)
-    squares = []
-    for step_s, seed in ((60.0, 1), (3.0, 2)):
-        specimen = Specimen(world, seed, 6000)  # so thin that no two cells meet
-        specimen.cells["pace"] = 1.0
-        specimen.cells["cycle"] = 0.0
-        start = specimen.cells["centre_um"].copy()
-        for _ in range(round(1800 / step_s)):
-            specimen.advance(step_s)
-        moved = specimen.cells["centre_um"] - start
-        squares.append((moved**2).mean())
+@pytest.mark.parametrize("piece_s", [7.3, 61.0, 0.0], ids=["7.3", "61", "random"])
+def test_a_specimen_is_the_same_whoever_looks(piece_s: float) -> None:
+    """However time is cut and however often one looks, the cells end up the same."""
+    once, often = (Specimen(World.load("demo"), 4, 400) for _ in range(2))
+    rng = np.random.default_rng(1)
+    once.advance_to(6000)
 
-    assert squares[0] == pytest.approx(squares[1], rel=0.12)
+    while often.time_s < 5900:
+        often.advance(piece_s or float(rng.uniform(0, 90)))
+        often.columns()
+    often.advance_to(6000)
+
+    assert often.cells.tobytes() == once.cells.tobytes()
 
 
-def test_paths_are_persistent_random_walks() -> None:
-    """The mean square displacement follows Ornstein and Uhlenbeck."""
-    world = quiet_world(n=20)
-    specimen = Specimen(world, 3, 6000)
-    specimen.cells["pace"] = 1.0
-    specimen.cells["cycle"] = 0.0
-    start = specimen.cells["centre_um"].copy()
-    persistence, minutes = world.cells.persistence_min, 60.0
-    speed2 = (world.cells.speed_um_per_h / 60) ** 2 / 2
+def test_a_look_between_two_steps_is_interpolated() -> None:
+    """Halfway between two lattice times every cell is halfway, its age exact."""
+    specimen = Specimen(quiet_world(n=60), 4, 400)
+    places, ages = [], []
 
-    specimen.advance(minutes * 60)
+    for _ in range(3):
+        places.append(specimen.columns().centre_um)
+        ages.append(specimen.minutes)
+        specimen.advance(10)
 
-    found = ((specimen.cells["centre_um"] - start) ** 2).mean()
-    rest = persistence * (1 - math.exp(-minutes / persistence))
-    assert found == pytest.approx(2 * speed2 * persistence * (minutes - rest), rel=0.12)
+    assert np.allclose(places[1], (places[0] + places[2]) / 2)
+    assert ages == pytest.approx([0, 1 / 6, 1 / 3])
+
+
+def test_a_copy_lives_on_alike() -> None:
+    """A deep copy taken between two lattice times has the same future."""
+    one = Specimen(World.load("demo"), 4, 300)
+    one.advance(1234.5)
+
+    two = copy.deepcopy(one)
+    one.advance_to(4000)
+    two.advance_to(4000)
+
+    assert one.columns().centre_um.tobytes() == two.columns().centre_um.tobytes()
+
+
+def test_an_unplanned_dose_leaves_the_paths_alone() -> None:
+    """A dose between two lattice times changes fates, but nothing before them."""
+    one, two = (Specimen(quiet_world(n=200), 4, 400) for _ in range(2))
+    for specimen in (one, two):
+        specimen.advance(905)
+        specimen.columns()
+
+    two.irradiate(4)
+
+    assert two.cells["lesions"].sum() > one.cells["lesions"].sum()
+    assert np.array_equal(two.columns().centre_um, one.columns().centre_um)
+    assert two.given == [(905.0, 4)]
 
 
 def test_walls_keep_the_cells() -> None:
