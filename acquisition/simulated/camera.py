@@ -1,11 +1,11 @@
 """The camera: electrons to counts with shot noise, read noise and fixed patterns.
 
 Counts are ``(e + sqrt(e + r^2) N) / g + offset`` with the electrons clipped at the
-full well. The normal numbers N come from one tile that is laid down at a place fixed
-by seed and frame number: a dropped frame changes no other.
+full well. The normal numbers N come from one long stretch: every row of every exposure
+reads it from a place of its own, drawn from seed and frame number, so that no two
+frames share a pattern and a dropped frame changes no other.
 """
 
-import math
 from functools import lru_cache
 
 import numpy as np
@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from acquisition.simulated.world import World
 
 CAMERA_STREAM = 3
-TILE_PX = 2048
+NOISE_NUMBERS = 2**22
+GLOW_E = 400.0
+"""Mean electrons of a hot pixel at the nominal exposure."""
+SPECK_E = 3_000.0
+"""Mean electrons that an x-ray photon leaves in a pixel."""
+
+Floats = NDArray[np.float32]
 
 
 class CameraModel:
@@ -32,19 +38,27 @@ class CameraModel:
     def __init__(self, world: World, seed: int, size_px: int) -> None:
         self._settings = world.camera
         self._seed = seed
+        self._noise = noise(size_px)
         rng = np.random.default_rng([seed, CAMERA_STREAM])
         settings = world.camera
         shape = (size_px, size_px)
         pattern = rng.standard_normal((2, *shape), np.float32)
         self._response = np.maximum(1 + settings.response_spread * pattern[0], 0)
-        self._offset = settings.offset_dn + settings.offset_spread_dn * pattern[1]
+        # The half rounds to the nearest count.
+        offset = settings.offset_dn + settings.offset_spread_dn * pattern[1] + 0.5
+        self._offset = offset.astype(np.float32)
+        hot = rng.poisson(settings.hot_pixels_per_mpx * size_px**2 / 1e6)
+        self._hot = rng.integers(0, size_px, (hot, 2))
+        self._glow = rng.exponential(GLOW_E, hot).astype(np.float32)
 
     def expose(
         self,
-        electrons: NDArray[np.float32],
+        electrons: Floats,
         exposure_ms: float,
         frame_number: int,
         out: NDArray[np.uint16],
+        *,
+        beam_open: bool = False,
     ) -> None:
         """Take one picture.
 
@@ -58,60 +72,80 @@ class CameraModel:
             Fixes the noise together with the seed.
         out
             (y, x) counts.
+        beam_open
+            Whether x-rays hit the sensor.
         """
         settings = self._settings
         draw = np.random.default_rng([self._seed, CAMERA_STREAM, frame_number])
-        row, column = draw.integers(0, TILE_PX, 2)
-        lamp = 1 + settings.flicker * draw.standard_normal()
-        gain = max(lamp, 0.0) * exposure_ms / settings.nominal_exposure_ms
-        numbers = np.array(
-            [gain, settings.full_well_e, settings.read_e, 1 / settings.gain_e_per_dn],
-            np.float32,
-        )
+        starts = draw.integers(0, NOISE_NUMBERS, len(out))
+        lamp = max(1 + settings.flicker * draw.standard_normal(), 0.0)
+        time = exposure_ms / settings.nominal_exposure_ms
+        per_e = 1 / settings.gain_e_per_dn
+        shift = settings.row_noise_e * per_e * draw.standard_normal(len(out))
         read_out(
             electrons,
-            (self._response, self._offset, noise_tile()),
-            (int(row), int(column)),
-            numbers,
+            (self._response, self._offset, self._noise),
+            (starts, shift.astype(np.float32)),
+            (lamp * time, settings.full_well_e, settings.read_e**2, per_e),
             out,
         )
+        if len(self._hot):
+            glow = np.minimum(self._glow * time, settings.full_well_e)
+            add_light(out, self._hot, glow * per_e)
+        if beam_open and settings.beam_specks:
+            count = draw.poisson(settings.beam_specks)
+            at = draw.integers(0, len(out), (count, 2))
+            add_light(out, at, draw.exponential(SPECK_E, count) * per_e)
 
 
-@lru_cache(maxsize=1)
-def noise_tile() -> NDArray[np.float32]:
-    """Give the tile of normal numbers, (y, x), made once."""
+def add_light(
+    counts: NDArray[np.uint16], at: NDArray[np.int64], light_dn: NDArray[np.floating]
+) -> None:
+    """Add counts at single pixels (y, x), as far as 16 bits hold them."""
+    rows, columns = at.T
+    more = counts[rows, columns] + np.rint(light_dn)
+    counts[rows, columns] = np.minimum(more, 65535).astype(np.uint16)
+
+
+@lru_cache(maxsize=2)
+def noise(width: int) -> Floats:
+    """Give the stretch of normal numbers, with room for a last row of a width."""
     rng = np.random.default_rng([0, CAMERA_STREAM])
-    return rng.standard_normal((TILE_PX, TILE_PX), np.float32)
+    numbers = rng.standard_normal(NOISE_NUMBERS, np.float32)
+    return np.concatenate([numbers, numbers[:width]])
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
 def read_out(
-    electrons: NDArray[np.float32],
-    maps: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
-    corner: tuple[int, int],
-    numbers: NDArray[np.float32],
+    electrons: Floats,
+    maps: tuple[Floats, Floats, Floats],
+    rows: tuple[NDArray[np.int64], Floats],
+    numbers: tuple[float, float, float, float],
     out: NDArray[np.uint16],
 ) -> None:
     """Turn electrons into counts.
 
-    Steps for each stretch of a row that lies within the noise tile, so that all reads
-    are contiguous: scale and clip the electrons, add noise, convert, clip to 16 bits.
+    ``maps`` are response, offset (counts) and the stretch of noise; ``rows`` the start
+    of each row in that stretch and its own shift (counts); ``numbers`` the factor on
+    the electrons, full well, variance of the read noise, counts per electron.
+
+    Steps for each row: scale and clip the electrons, add noise, convert, clip to 16
+    bits. All in float32 along contiguous rows, so that it runs on vectors.
     """
-    response, offset, tile = maps
+    response, offset, normal = maps
+    starts, shifts = rows
     height, width = electrons.shape
-    gain, well, read_e, per_e = numbers
+    gain = np.float32(numbers[0])
+    well = np.float32(numbers[1])
+    read2 = np.float32(numbers[2])
+    per_e = np.float32(numbers[3])
+    zero = np.float32(0)
+    largest = np.float32(65535)
     for y in range(height):
-        noise = tile[(y + corner[0]) & (TILE_PX - 1)]
-        x0 = 0
-        start = corner[1]
-        while x0 < width:
-            stretch = min(width - x0, TILE_PX - start)
-            for x in range(x0, x0 + stretch):
-                e = min(electrons[y, x] * gain * response[y, x], well)
-                e = max(e, np.float32(0.0))
-                shot = math.sqrt(e + read_e * read_e)
-                counts = (e + shot * noise[start + x - x0]) * per_e + offset[y, x]
-                rounded = max(counts + np.float32(0.5), np.float32(0.0))
-                out[y, x] = np.uint16(min(rounded, np.float32(65535.0)))
-            x0 += stretch
-            start = 0
+        light, reply, dark, counts = electrons[y], response[y], offset[y], out[y]
+        chance = normal[starts[y] : starts[y] + width]
+        shift = shifts[y]
+        for x in range(width):
+            e = min(max(light[x] * gain * reply[x], zero), well)
+            value = (e + np.sqrt(e + read2) * chance[x]) * per_e + (dark[x] + shift)
+            counts[x] = np.uint16(np.int32(min(max(value, zero), largest)))
