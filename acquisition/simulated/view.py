@@ -10,6 +10,8 @@ from acquisition.simulated.specimen import SpecimenCells
 
 TOUCH_PX = 2
 """Masks that lie this close, from pixel centre to pixel centre, touch."""
+STRETCH_PX = 32
+"""Pixels of a row that are skipped together when nothing meets in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,48 +79,100 @@ def touching_pairs(labels: NDArray[np.uint16]) -> NDArray[np.uint32]:
     return np.stack([pairs >> 16, pairs & 0xFFFF], axis=1).astype(np.uint32)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def label_areas(labels: NDArray[np.uint16], largest: int) -> NDArray[np.int64]:
-    """Count the pixels of every label up to the largest."""
+    """Count the pixels of every label up to the largest, run by run."""
     area = np.zeros(largest + 1, np.int64)
     height, width = labels.shape
     for y in range(height):
-        for x in range(width):
-            area[labels[y, x]] += 1
+        row = labels[y]
+        start = 0
+        for x in range(1, width):
+            if row[x] != row[x - 1]:
+                area[row[start]] += x - start
+                start = x
+        area[row[start]] += width - start
     area[0] = 0
     return area
 
 
-@njit(nogil=True, cache=True)
-def collect_neighbours(labels: NDArray[np.uint16], keys: NDArray[np.int64]) -> int:
+@njit(nogil=True, cache=True, error_model="numpy")
+def collect_neighbours(  # noqa: C901, PLR0912 (fused kernel, steps in the docstring)
+    labels: NDArray[np.uint16], keys: NDArray[np.int64]
+) -> int:
     """Write a key ``smaller << 16 | larger`` for neighbouring labels, with repeats.
 
     Gives the number of keys found, which may exceed the room in ``keys``.
 
-    Steps: at every pixel that has a label, look at the half of the disc of radius
-    2 px that lies ahead; a key that was just written is not written again.
+    Steps for each row: copy it and the next two with an empty margin; mark on vectors
+    the pixels with a label that meet another one in the half of the disc of radius
+    2 px that lies ahead; skip the stretches without a mark; at every mark look again
+    and write the keys, but not one that was just written.
     """
     height, width = labels.shape
+    rows = np.zeros((TOUCH_PX + 1, width + 2 * TOUCH_PX), np.uint16)
+    marks = np.empty(width, np.uint16)
     count = 0
     before = 0
     for y in range(height):
-        for x in range(width):
-            mine = np.int64(labels[y, x])
-            if mine == 0:
+        for d in range(TOUCH_PX + 1):
+            into = rows[d, TOUCH_PX : TOUCH_PX + width]
+            row = labels[min(y + d, height - 1)]
+            for x in range(width):
+                into[x] = row[x] if y + d < height else np.uint16(0)
+        here, below = rows[0], rows[1]
+        mark_meetings(
+            here[2 : width + 2],
+            (here[3 : width + 3], here[4:]),
+            (below[1 : width + 1], below[2 : width + 2], below[3 : width + 3]),
+            rows[2, 2 : width + 2],
+            marks,
+        )
+        for start in range(0, width, STRETCH_PX):
+            stretch = marks[start : start + STRETCH_PX]
+            found = np.uint16(0)
+            for mark in stretch:
+                found |= mark
+            if found == 0:
                 continue
-            for dy in range(TOUCH_PX + 1):
-                for dx in range(-TOUCH_PX, TOUCH_PX + 1):
-                    ahead = dy > 0 or dx > 0
-                    near = dy * dy + dx * dx <= TOUCH_PX * TOUCH_PX
-                    inside = y + dy < height and 0 <= x + dx < width
-                    if not (ahead and near and inside):
-                        continue
-                    other = np.int64(labels[y + dy, x + dx])
-                    if other != 0 and other != mine:
-                        key = int((min(mine, other) << 16) | max(mine, other))
-                        if key != before:
-                            if count < len(keys):
-                                keys[count] = key
-                            count += 1
-                            before = key
+            for x in range(start, start + len(stretch)):
+                if marks[x] == 0:
+                    continue
+                mine = np.int64(here[x + TOUCH_PX])
+                for dy in range(TOUCH_PX + 1):
+                    for dx in range(-TOUCH_PX, TOUCH_PX + 1):
+                        ahead = dy > 0 or dx > 0
+                        if not ahead or dy * dy + dx * dx > TOUCH_PX * TOUCH_PX:
+                            continue
+                        other = np.int64(rows[dy, x + dx + TOUCH_PX])
+                        if other != 0 and other != mine:
+                            key = int((min(mine, other) << 16) | max(mine, other))
+                            if key != before:
+                                if count < len(keys):
+                                    keys[count] = key
+                                count += 1
+                                before = key
     return count
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def mark_meetings(
+    here: NDArray[np.uint16],
+    right: tuple[NDArray[np.uint16], NDArray[np.uint16]],
+    below: tuple[NDArray[np.uint16], NDArray[np.uint16], NDArray[np.uint16]],
+    lowest: NDArray[np.uint16],
+    marks: NDArray[np.uint16],
+) -> None:
+    """Mark where a label meets another one in the half disc of radius 2 px ahead."""
+    a, b = right
+    c, d, e = below
+    zero = np.uint16(0)
+    for x in range(len(marks)):
+        label = here[x]
+        other = label ^ a[x] if a[x] else zero
+        other |= label ^ b[x] if b[x] else zero
+        other |= label ^ c[x] if c[x] else zero
+        other |= label ^ d[x] if d[x] else zero
+        other |= label ^ e[x] if e[x] else zero
+        other |= label ^ lowest[x] if lowest[x] else zero
+        marks[x] = other if label else zero
