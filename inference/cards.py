@@ -90,6 +90,8 @@ class TrainingData(_Part):
     """Ranges never trained on: validation, calibration, test."""
     steps: int = Field(ge=1)
     seed: int = Field(ge=0)
+    warm_start: str | None = None
+    """Model whose weights the training began with."""
 
 
 class Golden(_Part):

@@ -160,6 +160,7 @@ def _draft(recipe: Recipe, steps: int, temperature: float) -> Card:
             ),
             steps=steps,
             seed=recipe.seed,
+            warm_start=recipe.warm_start,
         ),
         simulated=(),
         real=(),

@@ -97,6 +97,8 @@ class Recipe(Section):
     name: str = Field("slim", pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
     seed: int = Field(1, ge=0, le=2**31 - 1)
     network: StemUNetShape = StemUNetShape()
+    warm_start: str | None = None
+    """Model (name or folder) whose weights the training begins with, where they fit."""
     fields: Fields = Fields()
     augmentation: Augmentation = Augmentation()
     losses: Losses = Losses()

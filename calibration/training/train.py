@@ -32,6 +32,7 @@ from calibration.training.fields import (
 )
 from calibration.training.losses import loss_parts
 from calibration.training.recipe import Optimiser, Recipe, load_recipe
+from inference.cards import load_model
 from inference.nets.stem_unet import StemUNet
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,8 @@ class Training:
         torch.manual_seed(recipe.seed)
         shape = recipe.network
         network = StemUNet(stem=shape.stem, base=shape.base, levels=shape.levels)
+        if recipe.warm_start is not None:
+            copy_weights(network, recipe.warm_start)
         self.recipe = recipe
         self.directory = directory
         self.network: nn.Module = network.to(memory_format=torch.channels_last)
@@ -145,6 +148,31 @@ class Training:
         return metrics
 
 
+def copy_weights(network: nn.Module, name_or_path: str) -> None:
+    """Copy every weight of a model that has its name and shape in the network.
+
+    Raises
+    ------
+    BadModel
+        If the model is missing or damaged.
+    BadRun
+        If none of its weights fits.
+    """
+    given = load_model(name_or_path).weights
+    wanted = network.state_dict()
+    fitting = {
+        name: torch.from_numpy(given[name].astype("float32"))
+        for name, tensor in wanted.items()
+        if name in given and tuple(given[name].shape) == tuple(tensor.shape)
+    }
+    if not fitting:
+        raise BadRun(
+            f"warm_start: no weight of {name_or_path} fits the network of the recipe; "
+            "leave it out, or take a model of the same kind"
+        )
+    network.load_state_dict({**wanted, **fitting})
+
+
 def learning_rate(settings: Optimiser, step: int) -> float:
     """Give the rate of a step: a linear warm-up, then half a cosine down to zero."""
     warm = min(1.0, (step + 1) / settings.warm_up_steps)
@@ -164,7 +192,10 @@ def train(recipe_path: Path, output_dir: Path, resume: bool = False) -> Path:
     BadConfig
         If the recipe is wrong.
     BadRun
-        If there is a checkpoint and ``resume`` is not set, or the fields are of others.
+        If there is a checkpoint and ``resume`` is not set, the fields are of others, or
+        the weights to start from do not fit.
+    BadModel
+        If the model to start from is missing or damaged.
     """
     recipe = load_recipe(recipe_path)
     output_dir.mkdir(parents=True, exist_ok=True)

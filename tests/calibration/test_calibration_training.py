@@ -248,6 +248,20 @@ def test_resumed_training_is_the_unbroken_one(
     assert resumed.step(maker.make(3)) == pytest.approx(unbroken.step(maker.make(3)))
 
 
+def test_a_warm_start_takes_the_weights_that_fit(tmp_path: Path) -> None:
+    """The shipped network is the beginning; one of another shape is refused."""
+    same = SMALL.model_copy(update={"network": StemUNetShape(), "warm_start": "slim"})
+    other = SMALL.model_copy(
+        update={"network": StemUNetShape(stem=2, base=8), "warm_start": "slim"}
+    )
+
+    begun = Training(same, tmp_path).network.state_dict()["head.bias"]
+
+    assert np.array_equal(begun.numpy(), load_model("slim").weights["head.bias"])
+    with pytest.raises(BadRun, match="no weight"):
+        Training(other, tmp_path)
+
+
 def test_temperature_mends_overconfidence() -> None:
     """Logits that are three times too large get a temperature of about three."""
     rng = np.random.default_rng(0)
