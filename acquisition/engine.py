@@ -5,6 +5,7 @@ gives no image, and the run is reported as completed. Here every command is read
 and one event is one whole frame: all its phase steps, or nothing.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,14 +31,22 @@ from acquisition.errors import (
 )
 from acquisition.microscope import Microscope
 from acquisition.preflight import EXPOSURE_TOLERANCE
+from acquisition.records import Modality
+from acquisition.stands import steps_of
 
 if TYPE_CHECKING:
     from acquisition.simulated.stand import Cycle
 
 
+LATE_FACTOR, LATE_S = 2.0, 1.0
+"""An exposure is late that takes longer than this many times itself and a second."""
+STALL_FACTOR, STALL_S = 10.0, 5.0
+"""It never comes back when it takes longer than the larger of these two."""
+
+
 @dataclass(frozen=True, slots=True)
 class FrameStamps:
-    """When and where a frame was exposed, as read back."""
+    """When, where and through what a frame was exposed, as read back."""
 
     exposure_start_ns: int  # monotonic; of the first step
     exposure_end_ns: int  # of the last step
@@ -45,6 +54,15 @@ class FrameStamps:
     stage_yx_um: tuple[float, float]
     focus_um: float
     cycle: "Cycle | None"  # what the simulated stand showed
+    channel: str
+    modality: Modality
+    exposure_ms: float  # of a step, as asked
+    slowest_ms: float  # longest time that one of its exposures took
+
+    @property
+    def is_late(self) -> bool:
+        """Whether an exposure took far longer than asked."""
+        return self.slowest_ms > LATE_FACTOR * self.exposure_ms + 1e3 * LATE_S
 
 
 OnFrame = Callable[[dict[str, Any], NDArray[np.uint16], FrameStamps], None]
@@ -81,6 +99,20 @@ class StrictEngine(MDAEngine):
         self._microscope = microscope
         self._on_frame = on_frame
         self._lamp_was_automatic = False
+        self._snapping: tuple[float, float] | None = None  # since, stalled from
+
+    @property
+    def stalled_for_s(self) -> float:
+        """Seconds since a camera that has stalled began its exposure; 0: it has not.
+
+        NOTE: nothing can call an exposure back: cancelling the runner is only heard
+        between two events, and the thread stays inside the driver. Who sees this must
+        do without the thread.
+        """
+        snapping, now = self._snapping, time.monotonic()
+        if snapping is None or now < snapping[1]:
+            return 0.0
+        return now - snapping[0]
 
     def setup_sequence(self, sequence: MDASequence) -> Any:
         """Take the lamp out of the automatic mode, then prepare as usual."""
@@ -97,9 +129,17 @@ class StrictEngine(MDAEngine):
         """Bring stage, focus, channel and exposure to their values, and read back."""
         if isinstance(event.action, CustomAction):
             return
+        if event.exposure is None:  # else it would be that of the channel before
+            asked_ms = self._microscope.settings.exposure_ms
+            event = event.model_copy(update={"exposure": asked_ms})
         with _faults_of_devices():
             super().setup_event(event)
-            self._read_back(event)
+            try:
+                self._read_back(event)
+            except StageOff:
+                self.force_set_xy_position = True  # send it again the next time
+                raise
+            self.force_set_xy_position = False
 
     def exec_event(self, event: MDAEvent) -> Iterator[Any]:
         """Expose all steps, hand the frame over, and yield it to the runner."""
@@ -109,39 +149,66 @@ class StrictEngine(MDAEngine):
                 raise MicroscopeFault("the autofocus failed; check it, then run again")
         if not isinstance(event.action, AcquireImage | None):
             return
-        pixels = np.empty(self._microscope.frame_shape, np.uint16)
+        path = self._microscope.light_path(event)
+        shape = (steps_of(path[1]), *self._microscope.shape)
+        pixels = np.empty(shape, np.uint16)
         with _faults_of_devices():
-            stamps = self._expose(pixels)
+            stamps = self._expose(pixels, *path)
         self._on_frame(event.metadata["vigil"], pixels, stamps)
         yield pixels, event, {}
 
-    def _expose(self, pixels: NDArray[np.uint16]) -> FrameStamps:
+    def _expose(
+        self, pixels: NDArray[np.uint16], channel: str, modality: Modality
+    ) -> FrameStamps:
         """Fill the frame (step, y, x); the lamp is open from first to last step."""
         stage_yx_um, focus_um = self._where()
-        start_ns = end_ns = read_ns = 0
+        exposure_ms = self.mmcore.getExposure()
+        start_ns = end_ns = read_ns = slowest_ns = 0
         self._light(True)
         try:
             for step, image in enumerate(pixels):
-                self._turn_modulator(step)
-                start_ns = start_ns or stamp_ns()
-                end_ns = self._snap(step, image)
+                if len(pixels) > 1:
+                    self._turn_modulator(step)
+                began_ns = stamp_ns()
+                start_ns = start_ns or began_ns
+                end_ns = self._snap(f"step {step + 1} of {len(pixels)}", image)
+                slowest_ns = max(slowest_ns, end_ns - began_ns)
                 read_ns = stamp_ns()
         finally:
             self._light(False)
-        cycle = self._microscope.cycle()
-        return FrameStamps(start_ns, end_ns, read_ns, stage_yx_um, focus_um, cycle)
+        return FrameStamps(
+            exposure_start_ns=start_ns,
+            exposure_end_ns=end_ns,
+            read_ns=read_ns,
+            stage_yx_um=stage_yx_um,
+            focus_um=focus_um,
+            cycle=self._microscope.cycle(),
+            channel=channel,
+            modality=modality,
+            exposure_ms=exposure_ms,
+            slowest_ms=slowest_ns * 1e-6,
+        )
 
-    def _snap(self, step: int, image: NDArray[np.uint16]) -> int:
+    def _snap(self, name: str, image: NDArray[np.uint16]) -> int:
         """Expose one step into ``image`` (y, x); gives the end of the exposure."""
-        name = f"step {step + 1} of {self._microscope.steps}"
+        allowed_s = max(STALL_FACTOR * self.mmcore.getExposure() / 1e3, STALL_S)
+        now = time.monotonic()
         try:
+            self._snapping = now, now + allowed_s
             self.mmcore.snapImage()
             end_ns = stamp_ns()
+            self._snapping = None
             taken = self.mmcore.getImage()
         except (RuntimeError, OSError, ValueError, MicroscopeFault) as error:
             raise FrameMissing(
                 f"no image in {name}: {error}; check the camera and its cable"
             ) from error
+        finally:
+            self._snapping = None
+        if taken.dtype.kind == "f" and not np.isfinite(taken).all():
+            raise FrameMalformed(
+                f"{name}: NaN or infinite values in an image of type {taken.dtype}"
+            )
         if taken.shape != image.shape or taken.dtype not in (np.uint8, np.uint16):
             raise FrameMalformed(
                 f"{name}: camera gave {taken.shape} {taken.dtype} instead of "
@@ -218,7 +285,7 @@ def _faults_of_devices() -> Iterator[None]:
     """Turn what the core raises into a fault of the microscope."""
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, TimeoutError) as error:
         raise MicroscopeFault(
             f"a device did not obey: {error}; check it, then run again"
         ) from error

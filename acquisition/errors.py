@@ -11,7 +11,7 @@ VigilError
 |-- RunFailed           a run or a measurement did not come to its end
 `-- MicroscopeFault     the stand did something else than it was told
     |-- FrameMissing    an exposure gave no frame
-    |-- FrameMalformed  wrong size, type, NaN or saturation: quarantined
+    |-- FrameMalformed  wrong size or type, NaN: quarantined
     `-- StageOff        the stage is not where it was sent
 
 A message says what happened, with the value, then what to do.

@@ -7,6 +7,7 @@ decides when to hold and when to end.
 
 import json
 import logging
+import queue
 import threading
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from acquisition.clock import Clock
 from acquisition.engine import FrameStamps, StrictEngine
 from acquisition.errors import MicroscopeFault
-from acquisition.inspection import inspect_pixels
+from acquisition.inspection import Inspector
 from acquisition.mailbox import Inbox
 from acquisition.microscope import Microscope, open_microscope
 from acquisition.records import Frame, FrameInfo, Request, Skip
@@ -25,6 +26,7 @@ from acquisition.runner import Child, Stopped, experiment_of
 from acquisition.schedule import EventSource
 from acquisition.simulated.truth import TruthWriter
 from acquisition.simulated.view import Cycle
+from acquisition.stands import steps_of
 from acquisition.stream import Publisher
 from configs.schema import Experiment
 
@@ -41,17 +43,36 @@ HOLD_ABOVE, RESUME_BELOW = 0.95, 0.5
 
 LOCKSTEP_TIMEOUT_S = 60.0
 
+CLOSING_S = 2.0
+"""A stand whose camera has stalled is given so long to close its lamp."""
+
 
 def acquire(child: Child, config_text: str, directory: str) -> None:
     """Acquire frames until the time-lapse, the duration or the supervisor ends it."""
     experiment = experiment_of(config_text)
     clock = Clock(experiment.run.clock, experiment.run.speed)
     microscope = open_microscope(experiment, clock)
+    loop = None
     try:
         loop = Acquisition(child, experiment, clock, microscope, Path(directory))
         loop.run()
     finally:
+        close_microscope(microscope, stalled=loop is not None and loop.stalled)
+
+
+def close_microscope(microscope: Microscope, *, stalled: bool) -> None:
+    """Let go of all devices; with a camera that has stalled, only close the lamp.
+
+    The stalled exposure holds its device, and a driver may wait for it for ever.
+    """
+    if not stalled:
         microscope.close()
+        return
+    closing = threading.Thread(target=microscope.darken, daemon=True)
+    closing.start()
+    closing.join(CLOSING_S)
+    if closing.is_alive():
+        logger.error("the lamp could not be closed; close it by hand")
 
 
 class Acquisition:
@@ -73,15 +94,26 @@ class Acquisition:
         self._sequence = 0
         self._skipped = 0
         self._extra = 0
+        self._recorded_only = 0
+        self._late = 0
         self._faults_in_a_row = 0
         self._fault = ""
+        self._stalled = False
+        self._remarks: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._truth: TruthWriter | None = None
-        self._engine: threading.Thread | None = None
+        self._inspector = Inspector(microscope.saturation_dn)
+        self._engine = StrictEngine(microscope, self._on_frame)
+        self._thread: threading.Thread | None = None
         self._began: float | None = None  # monotonic seconds
         queue_bytes = int(experiment.log.queue_mb * 1e6)
         self._publisher = Publisher(queue_bytes=queue_bytes)
         self._requests = Inbox()
         self._source = EventSource(clock, microscope.core, microscope.limits)
+
+    @property
+    def stalled(self) -> bool:
+        """Whether an exposure never came back; its thread is still in the driver."""
+        return self._stalled
 
     def run(self) -> None:
         """Say ready, wait for the word, acquire, and close everything in order."""
@@ -121,18 +153,40 @@ class Acquisition:
         if self._microscope.stand is not None:
             self._microscope.stand.start()
         self._source.add_timelapse(self._microscope.planned(self._experiment.timelapse))
-        self._engine = threading.Thread(target=self._drive, name="engine")
-        self._engine.start()
-        while self._engine.is_alive():
+        # NOTE: a daemon, for a stalled camera keeps this thread for ever.
+        self._thread = threading.Thread(target=self._drive, name="engine", daemon=True)
+        self._thread.start()
+        while self._thread.is_alive() and not self._stalled:
             self._take_requests()
             self._steer()
-            self._report("holding" if self._source.held else "running")
+            self._watch_camera()
+            state = "holding" if self._source.held else "running"
+            self._report(state, self._remark())
+
+    def _watch_camera(self) -> None:
+        """End the run when an exposure does not come back."""
+        stalled_s = self._engine.stalled_for_s
+        if not stalled_s:
+            return
+        self._stalled = True
+        self._fault = (
+            f"camera stall: an exposure has not returned for {stalled_s:.0f} s; "
+            "switch the camera off and on, then start a new run"
+        )
+        self._sequence += 1
+        self._skip("camera", self._fault)
+
+    def _remark(self) -> str:
+        """Give the next thing that a person should read, if there is one."""
+        try:
+            return self._remarks.get_nowait()
+        except queue.Empty:
+            return ""
 
     def _drive(self) -> None:
         """Let the engine run; a missing frame is recorded and the run goes on."""
         runner = self._microscope.core.mda
-        engine = StrictEngine(self._microscope, self._on_frame)
-        runner.set_engine(engine)
+        runner.set_engine(self._engine)
         while True:
             try:
                 runner.run(self._source)
@@ -162,21 +216,39 @@ class Acquisition:
         self, event: dict[str, Any], pixels: NDArray[Any], stamps: FrameStamps
     ) -> None:
         """Take one whole frame from the engine (in the engine's thread)."""
+        if self._stalled:
+            return  # given up before it came
         self._sequence += 1
-        reason = inspect_pixels(
-            pixels, self._microscope.frame_shape, self._microscope.saturation_dn
-        )
+        shape = (steps_of(stamps.modality), *self._microscope.shape)
+        reason = self._inspector.judge(pixels, shape)
         if reason is not None:
             self._skip("camera", f"quarantined: {reason}")
             return
         self._faults_in_a_row = 0
         info = self._describe(event, stamps)
         self._extra += info.cause != "protocol"
-        self._publisher.publish(Frame(info, pixels))
+        self._note_lateness(stamps)
+        if self._experiment.microscope.analyses(info.channel or None):
+            self._publisher.publish(Frame(info, pixels))
+        else:
+            self._recorded_only += 1
+            # Not even offered: it could push out a frame that is to be analysed.
+            self._publisher.publish(Frame(info, pixels), to=("recorder",))
         if self._truth is not None and stamps.cycle is not None:
             self._write_truth(self._truth, info.time_s, stamps.cycle)
         if self._clock.mode == "stepped":
-            self._keep_step()
+            self._keep_step(info)
+
+    def _note_lateness(self, stamps: FrameStamps) -> None:
+        """Say that a frame came late; it is sound, so it is kept."""
+        if not stamps.is_late:
+            return
+        self._late += 1
+        self._remarks.put(
+            f"frame {self._sequence} is late: an exposure took "
+            f"{stamps.slowest_ms:.0f} ms instead of {stamps.exposure_ms:g} ms; it is "
+            "kept, and its stamps tell when it was taken"
+        )
 
     def _write_truth(self, truth: TruthWriter, time_s: float, cycle: Cycle) -> None:
         """Write the truth of a frame; without room for it the run goes on."""
@@ -191,9 +263,10 @@ class Acquisition:
         return FrameInfo(
             sequence=self._sequence,
             time_s=self._clock.at_s(stamps.exposure_end_ns),
-            modality=self._experiment.microscope.modality,
+            modality=stamps.modality,
+            channel=stamps.channel,
             pixel_size_um=scope.pixel_size_um,
-            exposure_ms=self._experiment.microscope.exposure_ms,
+            exposure_ms=stamps.exposure_ms,
             saturation_dn=scope.saturation_dn,
             position=event["position"],
             stage_yx_um=stamps.stage_yx_um,
@@ -206,13 +279,12 @@ class Acquisition:
             read_ns=stamps.read_ns,
         )
 
-    def _keep_step(self) -> None:
+    def _keep_step(self, info: FrameInfo) -> None:
         """With the stepped clock every frame is analysed before the next is made.
 
         The frame itself took its time, so no two frames bear the same one.
         """
-        exposure_s = self._experiment.microscope.exposure_ms / 1e3
-        took_s = exposure_s * self._microscope.steps
+        took_s = info.exposure_ms / 1e3 * steps_of(info.modality)
         self._clock.step_to(self._clock.now_s() + took_s)
         deadline = time.monotonic() + LOCKSTEP_TIMEOUT_S
         for name in ("analysis", "recorder"):
@@ -271,6 +343,8 @@ class Acquisition:
             facts={
                 "frames_made": self._sequence,
                 "extra_frames": self._extra,
+                "recorded_only": self._recorded_only,
+                "late_frames": self._late,
                 "dose_gy": self._microscope.dose_gy(),
                 "skipped_slots": self._source.skipped_slots,
                 "recorder_fill": self._publisher.fill(),
@@ -280,7 +354,7 @@ class Acquisition:
         )
 
     def _simulator_share(self) -> float:
-        """Give the cores that the specimen's thread has used since the run began."""
+        """Give the cores that drawing the specimen has used since the run began."""
         stand = self._microscope.stand
         if stand is None or self._began is None:
             return 0.0
@@ -289,8 +363,8 @@ class Acquisition:
     def _finish(self) -> None:
         """Close everything in order: engine, streams, truth; then say how it went."""
         self._source.close()
-        if self._engine is not None:
-            self._engine.join()
+        if self._thread is not None and not self._stalled:
+            self._thread.join()
         for reply in self._source.replies():
             self._publisher.tell(reply)
         unsent = self._publisher.close(drain_s=30.0, wait_also=("analysis",))

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pymmcore_plus import CMMCorePlus
-from useq import MDASequence, TIntervalLoops
+from useq import MDAEvent, MDASequence, TIntervalLoops
 
 from acquisition.clock import Clock
 from acquisition.errors import BadConfig
 from acquisition.preflight import prepare_stand
+from acquisition.records import Modality
 from acquisition.replay import SequenceCamera
 from acquisition.schedule import Limits
-from acquisition.simulated.devices import Devices, SimulatedCamera
+from acquisition.simulated.devices import Devices
 from acquisition.stands import Stand, open_stand, steps_of
 from configs import schema
 
@@ -33,19 +34,29 @@ class Microscope:
 
     core: CMMCorePlus
     shape: tuple[int, int]  # (y, x) of an image
-    steps: int  # images that make a frame: 4 phase steps, or 1
+    settings: schema.Microscope
     pixel_size_um: float
     saturation_dn: int
-    modulator: str | None  # steps the phase; None for single shots
+    modulator: str | None  # steps the phase; None where nothing does
     stage_tolerance_um: float
     limits: Limits  # what requests may ask for
     notes: tuple[str, ...]  # what a person should know
     parts: Stand
 
     @property
+    def steps(self) -> int:
+        """Images that make a frame of the main modality: 4 phase steps, or 1."""
+        return steps_of(self.settings.modality)
+
+    @property
     def frame_shape(self) -> tuple[int, int, int]:
-        """(step, y, x) of a frame."""
+        """(step, y, x) of a frame of the main modality."""
         return self.steps, *self.shape
+
+    def light_path(self, event: MDAEvent) -> tuple[str, Modality]:
+        """Give the channel in which an event is imaged, and what it shows."""
+        channel = preset_of(event) or self.settings.main_channel
+        return channel or "", self.settings.modality_of(channel)
 
     @property
     def stand(self) -> "SimulatedStand | None":
@@ -64,7 +75,7 @@ class Microscope:
     def cycle(self) -> "Cycle | None":
         """Give what the simulated stand showed in the last exposure, with its truth."""
         camera = None if self.devices is None else self.devices.camera
-        return camera.cycle if isinstance(camera, SimulatedCamera) else None
+        return getattr(camera, "cycle", None)
 
     def planned(self, timelapse: MDASequence) -> MDASequence:
         """Complete a time-lapse with what only this microscope knows.
@@ -101,6 +112,12 @@ class Microscope:
         }
         return found
 
+    def darken(self) -> None:
+        """Close the lamp, whatever else is stuck."""
+        lamp = self.core.getShutterDevice()
+        if lamp:
+            self.core.setShutterOpen(lamp, False)
+
     def close(self) -> None:
         """Cancel what runs, stop the simulation and let go of all devices."""
         self.core.mda.cancel()
@@ -127,21 +144,28 @@ def open_microscope(experiment: schema.Experiment, clock: Clock) -> Microscope:
         size_um = settings.pixel_size_um or stand.pixel_size_um
         if faults or size_um is None:
             raise BadConfig("microscope", faults)
-        return _assemble(settings, stand, size_um)
+        return _assemble(experiment, stand, size_um)
     except BaseException:
         stand.close()
         raise
 
 
-def _assemble(settings: schema.Microscope, stand: Stand, size_um: float) -> Microscope:
-    core = stand.core
+def _assemble(
+    experiment: schema.Experiment, stand: Stand, size_um: float
+) -> Microscope:
+    core, settings = stand.core, experiment.microscope
     shape = core.getImageHeight(), core.getImageWidth()
     home = None
     if core.getXYStageDevice():
         x_um, y_um = core.getXYPosition()
         home = (y_um, x_um)
     camera = None if stand.devices is None else stand.devices.camera
-    limits = Limits(home, max(shape) * size_um, settings.stage_limits_um)
+    limits = Limits(
+        home,
+        max(shape) * size_um,
+        settings.stage_limits_um,
+        is_analysed=lambda event: settings.analyses(preset_of(event)),
+    )
     if isinstance(camera, SequenceCamera):
         refusal = "a recorded sequence has no extra frames"
         limits = Limits(home, refusal=refusal, exhausted=camera.is_exhausted)
@@ -149,19 +173,23 @@ def _assemble(settings: schema.Microscope, stand: Stand, size_um: float) -> Micr
     notes = stand.notes
     if largest_dn < settings.saturation_dn:
         notes = (*notes, f"the camera saturates at {largest_dn} counts")
-    steps = steps_of(settings)
     return Microscope(
         core=core,
         shape=shape,
-        steps=steps,
+        settings=settings,
         pixel_size_um=size_um,
         saturation_dn=min(settings.saturation_dn, largest_dn),
-        modulator=stand.modulator if steps > 1 else None,
+        modulator=stand.modulator,
         stage_tolerance_um=settings.stage_tolerance_um,
         limits=limits,
         notes=notes,
         parts=stand,
     )
+
+
+def preset_of(event: MDAEvent) -> str | None:
+    """Give the channel that an event names, if it does."""
+    return event.channel.config if event.channel is not None else None
 
 
 def _property(core: CMMCorePlus, device: str, name: str) -> str:

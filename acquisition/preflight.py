@@ -2,7 +2,8 @@
 
 from pymmcore_plus import CMMCorePlus, DeviceType
 
-from acquisition.stands import PHASE_STEPS, Stand
+from acquisition.simulated.devices import CHANNEL_GROUP
+from acquisition.stands import PHASE_STEPS, Stand, planned_channels
 from configs import schema
 
 SMALLEST_FRAME_PX = 64
@@ -22,7 +23,8 @@ def prepare_stand(experiment: schema.Experiment, stand: Stand) -> list[str]:
     return [
         *_apply_settings(core, settings),
         *_missing_roles(core, experiment),
-        *_modulator_faults(core, settings, stand.modulator),
+        *_channel_faults(experiment),
+        *_modulator_faults(core, experiment, stand.modulator),
         *_image_faults(core),
         *_calibration_faults(settings, stand),
     ]
@@ -43,6 +45,8 @@ def _apply_settings(core: CMMCorePlus, settings: schema.Microscope) -> list[str]
                 continue
             if not _same(found, value):
                 faults.append(f"{path}: set to {value!r}, found {found!r}")
+    if settings.channel is not None:
+        faults += _set_channel(core, settings.channel)
     try:
         core.setExposure(settings.exposure_ms)
         found_ms = core.getExposure()
@@ -52,6 +56,20 @@ def _apply_settings(core: CMMCorePlus, settings: schema.Microscope) -> list[str]
         asked = f"(given: {settings.exposure_ms:g})"
         faults.append(f"microscope.exposure_ms: the camera took {found_ms:g} {asked}")
     return faults
+
+
+def _set_channel(core: CMMCorePlus, channel: str) -> list[str]:
+    """Put the light path of the run in place, for events that name no channel."""
+    group = core.getChannelGroup() or CHANNEL_GROUP
+    if not core.isConfigDefined(group, channel):
+        known = ", ".join(core.getAvailableConfigs(group)) or "none"
+        return [f"microscope.channel: no preset {channel!r} in {group!r} ({known})"]
+    try:
+        core.setConfig(group, channel)
+        core.waitForConfig(group, channel)
+    except RuntimeError as error:
+        return [f"microscope.channel: refused: {error}"]
+    return []
 
 
 def _missing_roles(core: CMMCorePlus, experiment: schema.Experiment) -> list[str]:
@@ -79,11 +97,27 @@ def _missing_roles(core: CMMCorePlus, experiment: schema.Experiment) -> list[str
     return faults + unknown
 
 
+def _channel_faults(experiment: schema.Experiment) -> list[str]:
+    """Check that something of what is imaged is analysed as well."""
+    channels, settings = planned_channels(experiment), experiment.microscope
+    if any(settings.analyses(channel) for channel in channels):
+        return []
+    named = ", ".join(str(channel) for channel in channels)
+    wanted = settings.main_channel or settings.modality
+    return [
+        f"timelapse.channels: none of {named} would be analysed, which "
+        f"microscope.modality and microscope.channel ask of {wanted}: add it, or "
+        "change these"
+    ]
+
+
 def _modulator_faults(
-    core: CMMCorePlus, settings: schema.Microscope, label: str | None
+    core: CMMCorePlus, experiment: schema.Experiment, label: str | None
 ) -> list[str]:
     """Check that four-step phase has a modulator with four states."""
-    if settings.modality != "slim":
+    settings = experiment.microscope
+    shown = {settings.modality_of(name) for name in planned_channels(experiment)}
+    if "slim" not in shown:
         return []
     if label is None:
         return ["microscope.modulator: slim needs the device that steps the phase"]

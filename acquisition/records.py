@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Modality = Literal["slim", "phase_contrast", "brightfield"]
+Modality = Literal["slim", "phase_contrast", "brightfield", "fluorescence"]
 """How the frame was made: four phase steps, or one shot of the named contrast."""
 
 EventKind = Literal["death", "contact"]
@@ -41,6 +41,7 @@ class FrameInfo:
     sequence: int  # from 1, without gaps in the acquisition
     time_s: float  # experiment time at the end of the last exposure
     modality: Modality
+    channel: str  # preset of the light path, "" where the stand has none
     pixel_size_um: float
     exposure_ms: float  # of one step
     saturation_dn: int  # counts at and above this are saturated

@@ -31,6 +31,10 @@ def _never() -> bool:
     return False
 
 
+def _always(_event: MDAEvent) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What requests may ask of this microscope, and when its images are at an end."""
@@ -45,6 +49,8 @@ class Limits:
     """Why this microscope takes no requests at all."""
     exhausted: Callable[[], bool] = _never
     """True when there will be no further image."""
+    is_analysed: Callable[[MDAEvent], bool] = _always
+    """Whether cells are sought in an event's frame; extra frames repeat such a one."""
 
 
 @dataclass(slots=True)
@@ -156,7 +162,8 @@ class EventSource:
             If time is not the outermost axis of the plan.
         """
         begin_s = self._clock.now_s() if start_s is None else start_s
-        timelapse = Timelapse(sequence, begin_s, self._limits.home_yx_um)
+        limits = self._limits
+        timelapse = Timelapse(sequence, begin_s, limits.home_yx_um, limits.is_analysed)
         with self._changed:
             self._timelapses.append(timelapse)
             self._changed.notify_all()

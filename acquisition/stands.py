@@ -12,23 +12,20 @@ from acquisition.clock import Clock
 from acquisition.errors import BadConfig
 from acquisition.replay import ImageSequence, SequenceCamera
 from acquisition.simulated.devices import (
+    CHANNEL_GROUP,
     Devices,
+    FilterWheel,
     LampShutter,
     PhaseModulator,
-    SimulatedCamera,
-    SimulatedFocus,
-    SimulatedStage,
     load_devices,
 )
+from acquisition.simulated.stages import Mechanics, SimulatedFocus, SimulatedStage
 from configs import schema
 
 if TYPE_CHECKING:
     from acquisition.simulated.stand import SimulatedStand
 
 PHASE_STEPS = 4
-
-SINGLE_SHOT_STEP = {"phase_contrast": 1, "brightfield": 0}
-"""Where the simulated modulator rests when one shot is the frame."""
 
 DEMO_CONFIG = "MMConfig_demo.cfg"
 """Comes with the test adapters, which the core finds by itself."""
@@ -71,44 +68,55 @@ def open_stand(experiment: schema.Experiment, clock: Clock) -> Stand:
     return _open_micromanager(experiment.microscope)
 
 
-def steps_of(settings: schema.Microscope) -> int:
+def steps_of(modality: schema.Modality) -> int:
     """Give the images that make a frame."""
-    return PHASE_STEPS if settings.modality == "slim" else 1
+    return PHASE_STEPS if modality == "slim" else 1
+
+
+def planned_channels(experiment: schema.Experiment) -> list[str | None]:
+    """Give the presets that the time-lapse goes through; None: it names none."""
+    plan = experiment.timelapse
+    inner = [position.sequence for position in plan.stage_positions]
+    plans = [plan, *(sequence for sequence in inner if sequence is not None)]
+    named = [channel.config for one in plans for channel in one.channels]
+    return list(dict.fromkeys(named)) or [None]
 
 
 def _open_simulated(experiment: schema.Experiment, clock: Clock) -> Stand:
     # NOTE: here, since only this kind needs the specimen and its compiled kernels.
+    from acquisition.simulated.exposures import SimulatedCamera
     from acquisition.simulated.stand import SimulatedStand
     from acquisition.simulated.world import World
 
     settings = experiment.simulated or schema.Simulated()
     world = World.load(settings.world)
-    modality = experiment.microscope.modality
+    seed, is_paced = experiment.run.seed, clock.mode != "stepped"
+    main = experiment.microscope.main_channel or "SLIM"
+    named = [name for name in planned_channels(experiment) if name is not None]
     simulated = SimulatedStand(
         world,
-        experiment.run.seed,
+        seed,
         settings.size_px,
         clock,
         source=settings.source,
-        modality=modality,
+        channels=[main, *(name for name in named if name in schema.SIMULATED_CHANNELS)],
     )
+    settle_ms = world.stage.settle_ms
+    mechanics = Mechanics(
+        settle_ms if is_paced else 0.0, world.stage.repeatability_um, seed
+    )
+    stage = SimulatedStage(simulated.move_to, mechanics)
     lamp, modulator = LampShutter(), PhaseModulator()
-    modulator.state = SINGLE_SHOT_STEP.get(modality, 0)
-    camera = SimulatedCamera(
-        simulated,
-        lamp,
-        modulator,
-        is_single_shot=modality != "slim",
-        is_paced=clock.mode != "stepped",
-    )
+    camera = SimulatedCamera(simulated, lamp, modulator, stage, is_paced=is_paced)
     camera.faults.update(settings.faults)
-    stage = SimulatedStage(simulated.move_to)
-    devices = Devices(
-        camera, stage, SimulatedFocus(simulated.set_focus), lamp, modulator
-    )
+    focus = SimulatedFocus(simulated.set_focus, mechanics)
+    wheel = FilterWheel(schema.SIMULATED_CHANNELS, simulated.set_channel)
+    devices = Devices(camera, stage, focus, lamp, modulator, wheel)
     label = experiment.microscope.modulator or "Modulator"
+    core = load_devices(devices, label, settle_ms)
+    core.setConfig(CHANNEL_GROUP, main)
     return Stand(
-        core=load_devices(devices, label),
+        core=core,
         modulator=label,
         simulated=simulated,
         devices=devices,
@@ -122,7 +130,7 @@ def _open_sequence(experiment: schema.Experiment, clock: Clock) -> Stand:
     if settings.images is None:
         fault = "sequence.images: say what to play, here or with --images PATH"
         raise BadConfig("microscope", [fault])
-    steps = steps_of(experiment.microscope)
+    steps = steps_of(experiment.microscope.modality)
     images = ImageSequence.open(
         settings.images,
         settings.interval_s,

@@ -141,12 +141,12 @@ class Publisher:
         self._thread = threading.Thread(target=self._serve, name="publisher")
         self._thread.start()
 
-    def publish(self, record: Any) -> None:
-        """Offer a heavy record (frame, analysis) to every subscriber."""
+    def publish(self, record: Any, to: Sequence[str] | None = None) -> None:
+        """Offer a heavy record (frame, analysis) to every subscriber, or to some."""
         parts = [_HEAVY, *encode(record)]
         with self._lock:
             for account in self._accounts.values():
-                if account.policy != "notes":
+                if account.policy != "notes" and (to is None or account.name in to):
                     account.offer(parts)
         self._wake()
 

@@ -1,6 +1,6 @@
 """The time points of a useq sequence, one after the other, however many there are."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from useq import MDAEvent, MDASequence
@@ -31,6 +31,8 @@ class Timelapse:
         Experiment time of the first time point.
     home_yx_um
         Where the stage stands: for positions without coordinates.
+    is_analysed
+        Whether cells are sought in the frame of an event.
 
     Raises
     ------
@@ -43,12 +45,15 @@ class Timelapse:
         sequence: MDASequence,
         start_s: float,
         home_yx_um: tuple[float, float] | None = None,
+        is_analysed: Callable[[MDAEvent], bool] = lambda _event: True,
     ) -> None:
         _check(sequence)
         events = list(sequence.replace(time_plan=None).iter_events()) or [MDAEvent()]
         self._events = [_name(event, home_yx_um) for event in events]
-        self.positions: dict[str, MDAEvent] = {}  # the first event of each, by name
-        for event in self._events:
+        self._every = {one.config: one.acquire_every for one in sequence.channels}
+        # By name, the first event of each that is analysed, or else the first.
+        self.positions: dict[str, MDAEvent] = {}
+        for event in sorted(self._events, key=lambda one: not is_analysed(one)):
             self.positions.setdefault(str(event.pos_name), event)
         self._start_s = start_s
         self._times: Iterator[float] = iter(sequence.time_plan or (0.0,))
@@ -61,7 +66,7 @@ class Timelapse:
     def take(self, now_s: float) -> list[MDAEvent]:
         """Give the events of the time point that is due, and go on to the next."""
         while self._is_late(now_s):
-            self.skipped_slots += len(self._events)
+            self.skipped_slots += len(self._due(self._index))
             self._advance()
         index = self._index
         self._advance()
@@ -72,7 +77,16 @@ class Timelapse:
                     "metadata": describe_event("protocol", str(event.pos_name)),
                 }
             )
+            for event in self._due(index)
+        ]
+
+    def _due(self, index: int) -> list[MDAEvent]:
+        """Give the events of a time point: some channels rest between their turns."""
+        return [
+            event
             for event in self._events
+            if event.channel is None
+            or index % self._every.get(event.channel.config, 1) == 0
         ]
 
     def _is_late(self, now_s: float) -> bool:

@@ -63,7 +63,7 @@ def _check_source(experiment: Experiment) -> None:
             experiment.sequence.images,
             experiment.sequence.interval_s,
             experiment.microscope.pixel_size_um,
-            steps_of(experiment.microscope),
+            steps_of(experiment.microscope.modality),
         )
     config_file = experiment.microscope.config_file
     real = kind == "micromanager" and config_file not in (None, "demo")

@@ -20,8 +20,10 @@ COUNTED = {
     "refused_triggers": "triggers refused",
     "requests_refused": "requests refused",
     "garbage": "messages refused",
+    "recorded_only": "recorded only",
+    "late_frames": "late",
 }
-"""Facts of the reports that are losses, and how they are called on the screen."""
+"""Facts of the reports that a person should know of, and their names on the screen."""
 
 
 class Reports:

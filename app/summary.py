@@ -17,12 +17,17 @@ def summarise(directory: Path) -> dict[str, Any]:
         The keys of ``vigil run --json`` that the run directory can answer.
     """
     with RunReader(directory) as run:
-        causes = run.frame_table()["cause"]
+        table = run.frame_table()
+        causes = table["cause"]
+        channels, counts = np.unique(table["channel"], return_counts=True)
         cells = np.diff(run.analysis_table()["cells"])
         events = run.events()
         return {
             "frames_recorded": len(causes),
             "frames_analysed": len(cells),
+            "frames_by_channel": {
+                name.decode(): int(n) for name, n in zip(channels, counts, strict=True)
+            },
             "cells_mean": round(float(np.mean(cells)), 2) if len(cells) else None,
             "tracks": len(run.track_ids()),
             "deaths": sum(event.kind == "death" for event in events),

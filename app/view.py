@@ -41,8 +41,14 @@ class Selection:
 EVERYTHING = Selection()
 """The newest position, no cell selected."""
 
-FRAMELESS = ("messages refused", "triggers refused", "requests refused")
-"""Losses that cost no frame."""
+FRAMELESS = (
+    "messages refused",
+    "triggers refused",
+    "requests refused",
+    "recorded only",
+    "late",
+)
+"""Counts of what cost no frame."""
 
 
 @dataclass(frozen=True, slots=True)

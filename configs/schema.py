@@ -11,7 +11,19 @@ import useq
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Positive = Annotated[float, Field(gt=0)]
+Modality = Literal["slim", "phase_contrast", "brightfield", "fluorescence"]
 Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+SIMULATED_CHANNELS: dict[str, Modality] = {
+    "SLIM": "slim",
+    "PhaseContrast": "phase_contrast",
+    "Brightfield": "brightfield",
+    "NucBlue": "fluorescence",
+    "NucGreen": "fluorescence",
+    "AnnexinV": "fluorescence",
+}
+"""Presets of the group "Channel" on the simulated stand, and what each one shows."""
 
 
 class Section(BaseModel):
@@ -45,7 +57,15 @@ class Microscope(Section):
     """Which stand, and which of its devices plays which part."""
 
     kind: Literal["simulated", "sequence", "micromanager"]
-    modality: Literal["slim", "phase_contrast", "brightfield"]
+    modality: Modality
+    """What the cells are found in. Frames of this modality are analysed (with `channel`
+    set: those of that channel), frames of all other channels are recorded only."""
+    channel: str | None = None
+    """Preset of the light path where the time-lapse names none; absent: as the stand
+    was found, on the simulated one the first preset of the modality."""
+    channels: dict[str, Modality] = {}
+    """What the presets of timelapse.channels show: four phase steps, or one shot of
+    the named contrast. Absent: `modality` for all, on the simulated stand its own."""
     pixel_size_um: Positive | None = None
     """Micrometres per pixel in the image; absent: asked from the stand."""
     exposure_ms: Annotated[float, Field(gt=0, le=60_000)] = 10.0
@@ -68,6 +88,66 @@ class Microscope(Section):
             raise ValueError('kind "micromanager" needs config_file')
         return self
 
+    @model_validator(mode="after")
+    def _channels_agree(self) -> "Microscope":
+        if self.kind == "simulated":
+            known = ", ".join(SIMULATED_CHANNELS)
+            named = {*self.channels} | ({self.channel} if self.channel else set())
+            if strange := sorted(named - {*SIMULATED_CHANNELS}):
+                raise ValueError(
+                    f"the simulated stand has no channel {strange[0]!r} ({known})"
+                )
+            for name, shows in self.channels.items():
+                if shows != SIMULATED_CHANNELS[name]:
+                    raise ValueError(
+                        f"channel {name} of the simulated stand shows "
+                        f"{SIMULATED_CHANNELS[name]} (given: {shows!r})"
+                    )
+        if self.channel is not None and self.modality_of(self.channel) != self.modality:
+            raise ValueError(
+                f"channel {self.channel!r} shows {self.modality_of(self.channel)}, "
+                f"but modality is {self.modality!r}"
+            )
+        return self
+
+    @property
+    def main_channel(self) -> str | None:
+        """The preset whose frames are analysed; None: all of the modality."""
+        if self.channel is None and self.kind == "simulated":
+            known = SIMULATED_CHANNELS.items()
+            return next(name for name, shows in known if shows == self.modality)
+        return self.channel
+
+    def modality_of(self, channel: str | None) -> Modality:
+        """Give what a preset shows; None stands for the plan that names none."""
+        if channel is None:
+            return self.modality
+        simulated = SIMULATED_CHANNELS if self.kind == "simulated" else {}
+        return self.channels.get(channel) or simulated.get(channel, self.modality)
+
+    def analyses(self, channel: str | None) -> bool:
+        """Whether the frames of a channel are analysed, or recorded only."""
+        if channel is None:
+            return True
+        wanted = self.main_channel in (None, channel)
+        return wanted and self.modality_of(channel) == self.modality
+
+
+CameraFault = Literal[
+    "missing",
+    "dropped",
+    "late",
+    "torn",
+    "wrong_size",
+    "saturated",
+    "constant",
+    "nan",
+    "stall",
+    "stuck_stage",
+    "frozen_modulator",
+]
+"""What can be made to go wrong; "dropped" is another word for "missing"."""
+
 
 class Simulated(Section):
     """The embedded simulated microscope."""
@@ -80,8 +160,9 @@ class Simulated(Section):
     """"bank" plays a few cycles rendered beforehand, to measure the loop without it."""
     truth: bool = True
     """Write the exact truth beside the run."""
-    faults: dict[int, Literal["missing", "wrong_size", "saturated", "constant"]] = {}
-    """Drill: number of the exposure (from 0) -> what goes wrong with it."""
+    faults: dict[Annotated[int, Field(ge=0)], CameraFault] = {}
+    """Drill: number of the exposure (from 0) -> what goes wrong with it, or from it on
+    for the next frame: a stage that misses its next move, a modulator that stands."""
 
 
 class Sequence(Section):
@@ -202,7 +283,7 @@ class Log(Section):
     frames: Literal["all", "every", "events", "none"] = "all"
     """Which camera frames are kept; tables and masks are always kept."""
     every: int = Field(1, ge=1)
-    """Keep each n-th frame when frames = "every"."""
+    """Keep each n-th frame of a channel when frames = "every"."""
     window_s: Positive = 300.0
     """Experiment seconds kept before and after an event when frames = "events"."""
     window_mb: float = Field(512, ge=16)

@@ -86,6 +86,7 @@ class InferenceStage:
             sequence=0,
             time_s=0.0,
             modality=modality,
+            channel="",
             pixel_size_um=pixel_size_um,
             exposure_ms=0.0,
             saturation_dn=65535,

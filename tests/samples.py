@@ -20,6 +20,7 @@ def make_info(sequence: int = 1, time_s: float = 0.0) -> FrameInfo:
         sequence=sequence,
         time_s=time_s,
         modality="slim",
+        channel="",
         pixel_size_um=0.65,
         exposure_ms=8.0,
         saturation_dn=65535,

@@ -111,6 +111,7 @@ def _made_up(sequence: int) -> Segmented:
         sequence=sequence,
         time_s=30.0 * sequence,
         modality="slim",
+        channel="",
         pixel_size_um=1.0,
         exposure_ms=1.0,
         saturation_dn=65_535,

@@ -1,12 +1,12 @@
 """Which camera frames are kept on disk.
 
-``all`` keeps each one, ``every`` each n-th by sequence number, ``none`` nothing.
+``all`` keeps each one, ``every`` each n-th of a channel, ``none`` nothing.
 ``events`` holds the recent past in memory and keeps it when an event or an extra frame
 comes, with everything at that position until the window after it has passed. Extra
 frames that an event asked for are kept by every policy but ``none``.
 """
 
-from collections import deque
+from collections import Counter, deque
 from typing import Literal
 
 from acquisition.records import Frame
@@ -26,6 +26,7 @@ class FramePolicy:
         self._recent: deque[Frame] = deque()
         self._recent_bytes = 0
         self._until_s: dict[str, float] = {}
+        self._seen: Counter[str] = Counter()
 
     def take(self, frame: Frame) -> list[Frame]:
         """Give the frames that are to be stored now that this one has come."""
@@ -35,7 +36,9 @@ class FramePolicy:
         if self.kind == "none":
             return []
         if self.kind == "every":
-            due = (frame.info.sequence - 1) % self._every == 0
+            # By channel, for every third of three that alternate is always the same.
+            due = self._seen[frame.info.channel] % self._every == 0
+            self._seen[frame.info.channel] += 1
             return [frame] if due or extra else []
         if extra:
             return [*self.event(frame.info.position, frame.info.time_s), frame]

@@ -147,7 +147,8 @@ class RunReader:
         if not _holds(self._kept, sequence):
             return None
         segment, row = self._find(self._kept, sequence, "kept")
-        return Frame(info=info, pixels=segment.image(schema.PIXELS, row))
+        kept = segment.row(schema.RAW_INDEX, row)
+        return Frame(info=info, pixels=segment.pixels(kept))
 
     def labels(self, sequence: int) -> NDArray[np.uint16] | None:
         """Give the instance map (y, x) of a frame; None where it was not kept."""

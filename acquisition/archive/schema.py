@@ -2,7 +2,7 @@
 
 A table row is one cell, track, forecast, event or frame; every row starts with the
 ``sequence`` of its frame. All types are fixed (no variable-length strings), little
-endian, and part of the format ``vigil-run/1``: a change of any of them is a new format.
+endian, and part of the format ``vigil-run/2``: a change of any of them is a new format.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from acquisition.records import (
     Tracks,
 )
 
-FORMAT: Final = "vigil-run/1"
+FORMAT: Final = "vigil-run/2"
 MANIFEST = "manifest.json"
 CONFIG = "config.toml"
 EVENTS = "events.jsonl"
@@ -50,7 +50,7 @@ class RunFacts:
     seed: int
     pixel_size_um: Annotated[float, Field(gt=0)]
     modality: Modality
-    shape: tuple[_Steps, _Edge, _Edge]  # (step, y, x) of every frame
+    shape: tuple[_Steps, _Edge, _Edge]  # (step, y, x) of the frames that are analysed
     models: tuple[Any, ...]  # plain JSON values: names, hashes, engines
     clock_mode: ClockMode
     clock_speed: Annotated[float, Field(gt=0)]
@@ -67,6 +67,7 @@ FRAME = np.dtype(
         ("sequence", "<i8"),
         ("time_s", "<f8"),
         ("modality", "S16"),
+        ("channel", "S32"),
         ("pixel_size_um", "<f8"),
         ("exposure_ms", "<f8"),
         ("saturation_dn", "<i4"),
@@ -83,8 +84,13 @@ FRAME = np.dtype(
 )
 """``/frames/index``: one row per frame, whether its pixels are kept or not."""
 
-RAW = np.dtype([("sequence", "<i8"), ("crc32", "<u4")])
-"""``/frames/raw_index``: row i describes ``/frames/raw[i]``; CRC of the pixel bytes."""
+RAW = np.dtype(
+    [("sequence", "<i8"), ("crc32", "<u4"), ("single", "u1"), ("row", "<i8")]
+)
+"""``/frames/raw_index``: where the pixels of a frame lie, and the CRC of their bytes.
+
+``single`` names ``/frames/single``: one shot in a run whose own frames have steps.
+"""
 
 ANALYSIS = np.dtype(
     [
@@ -192,6 +198,7 @@ FRAME_INDEX = "frames/index"
 RAW_INDEX = "frames/raw_index"
 ANALYSIS_INDEX = "analysis/index"
 PIXELS = "frames/raw"
+SINGLES = "frames/single"
 LABELS = "analysis/labels"
 PHASE = "analysis/phase"
 
@@ -214,7 +221,8 @@ TABLES: Mapping[str, np.dtype[np.void]] = {
 
 def image_shapes(shape: tuple[int, int, int]) -> Mapping[str, tuple[int, ...]]:
     """Shape of one row of each image data set, for frames of (step, y, x)."""
-    return {PIXELS: shape, LABELS: shape[1:], PHASE: shape[1:]}
+    image = shape[1:]
+    return {PIXELS: shape, SINGLES: (1, *image), LABELS: image, PHASE: image}
 
 
 def encode_text(value: str, size: int = 64) -> bytes:
@@ -240,7 +248,7 @@ def frame_rows(info: FrameInfo) -> Rows:
 def info_from_row(row: np.void) -> FrameInfo:
     """Give back the frame info of a row of ``/frames/index``."""
     values: dict[str, Any] = {name: row[name] for name in FRAME.names or ()}
-    for name in ("modality", "position", "cause"):
+    for name in ("modality", "channel", "position", "cause"):
         values[name] = decode_text(values[name])
     y_um, x_um = row["stage_yx_um"]
     plain = {

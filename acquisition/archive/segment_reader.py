@@ -93,17 +93,23 @@ class SegmentReader:
             raise BadRun(f"{self.path}: {name}[{row}] is damaged: {error}") from error
         return image
 
+    def pixels(self, kept: np.void) -> NDArray[np.uint16]:
+        """Give the pixels (step, y, x) that a row of the raw index describes."""
+        name = schema.SINGLES if kept["single"] else schema.PIXELS
+        return self.image(name, int(kept["row"]))
+
     def lost_frames(self) -> int:
         """Pixels without an index row, and kept frames whose checksum is wrong."""
         index = self.index(schema.RAW_INDEX)
-        lost = len(self._images[schema.PIXELS]) - len(index)
-        for row, crc in enumerate(index["crc32"]):
+        stored = sum(len(self._images[n]) for n in (schema.PIXELS, schema.SINGLES))
+        lost = stored - len(index)
+        for kept in index:
             try:
-                pixels = self.image(schema.PIXELS, row)
+                pixels = self.pixels(kept)
             except BadRun:
                 lost += 1
                 continue
-            lost += zlib.crc32(pixels.data) != crc
+            lost += zlib.crc32(pixels.data) != kept["crc32"]
         return int(lost)
 
     def _committed(self) -> dict[str, int]:

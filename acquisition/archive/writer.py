@@ -56,7 +56,8 @@ class RunWriter:
     log
         What is kept, and the size of the segments.
     facts
-        What holds for the whole run; ``shape`` is that of every frame.
+        What holds for the whole run; ``shape`` is that of its frames. Single shots of
+        the same edges are taken too.
     """
 
     def __init__(
@@ -99,7 +100,8 @@ class RunWriter:
 
     def write_frame(self, frame: Frame) -> None:
         """Record a frame; its pixels by the policy, its index row always."""
-        if frame.pixels.shape != self._facts.shape or frame.pixels.dtype != np.uint16:
+        shapes = (self._facts.shape, (1, *self._facts.shape[1:]))
+        if frame.pixels.shape not in shapes or frame.pixels.dtype != np.uint16:
             raise BadRun(
                 f"frame {frame.info.sequence} is {frame.pixels.dtype} "
                 f"{frame.pixels.shape}, the run records uint16 {self._facts.shape}; "
@@ -210,9 +212,11 @@ class RunWriter:
     def _keep(self, frames: list[Frame]) -> None:
         for frame in frames:
             pixels = np.ascontiguousarray(frame.pixels)
-            self._segment.write_image(schema.PIXELS, pixels)
-            row = np.array([(frame.info.sequence, zlib.crc32(pixels.data))], schema.RAW)
-            self._segment.append(schema.RAW_INDEX, row)
+            single = pixels.shape != self._facts.shape
+            name = schema.SINGLES if single else schema.PIXELS
+            row = self._segment.write_image(name, pixels)
+            known = (frame.info.sequence, zlib.crc32(pixels.data), single, row)
+            self._segment.append(schema.RAW_INDEX, np.array([known], schema.RAW))
 
     def _write_analysis(self, analysed: Analysed) -> None:
         segmented, segment = analysed.segmented, self._segment

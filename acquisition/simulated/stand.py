@@ -11,15 +11,18 @@ import os
 import sys
 import threading
 import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.clock import Clock
-from acquisition.records import Modality
 from acquisition.simulated.camera import CameraModel
-from acquisition.simulated.optics import Optics
+from acquisition.simulated.fluorescence import DYES, Dye, Maps, Stains
+from acquisition.simulated.optics import DEFOCUS_BLUR, Optics
 from acquisition.simulated.render import Renderer
 from acquisition.simulated.specimen import Specimen
 from acquisition.simulated.truth import TruthFrame, truth_of
@@ -40,9 +43,20 @@ LEAD = 0.6
 """The next cycle is begun after this part of the interval between frames."""
 STALE = 3
 """A used cycle is not shown again after this many noticeable movements."""
+CONTRAST_STEP = 1
+"""The step of the modulator that is positive phase contrast."""
 NICENESS = 5
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Where the stand looks."""
+
+    stage_yx_um: tuple[float, float] = (0.0, 0.0)  # as read back
+    error_um: tuple[float, float] = (0.0, 0.0)  # by which the stage misses that place
+    focus_um: float = 0.0
 
 
 class SimulatedStand:
@@ -62,9 +76,9 @@ class SimulatedStand:
     source
         ``live`` follows the clock; ``bank`` plays a few cycles in turn that are
         rendered at the start, for measuring everything else.
-    modality
-        ``brightfield`` shows one frame; the others show four steps, of which the
-        second (and fourth) is phase contrast.
+    channels
+        Channels that will be looked at, the first of them at the start; the bank
+        holds these. "SLIM" shows four steps, all others one picture.
     """
 
     def __init__(
@@ -74,30 +88,31 @@ class SimulatedStand:
         size_px: int,
         clock: Clock,
         source: Literal["live", "bank"] = "live",
-        modality: Modality = "slim",
+        channels: Sequence[str] = ("SLIM",),
     ) -> None:
         self.world = world
         self.size_px = size_px
+        self.channel = channels[0]
+        self._channels = tuple(dict.fromkeys(channels))
         self._clock = clock
         self._source = source
-        self._is_brightfield = modality == "brightfield"
         speed_um_per_s = max(world.cells.speed_um_per_h, 1.0) / 3600
         self._noticeable_s = NOTICEABLE_PX * world.optics.pixel_um / speed_um_per_s
         self._build(seed)
-        self._view = ((0.0, 0.0), 0.0)
+        self._view = View()
         self._started = False
         self._closing = threading.Event()
         self._wake = threading.Event()
         self._work = threading.Lock()
-        self._newest: Cycle | None = None
+        self._newest: tuple[View, Cycle] | None = None
         self._shown: Cycle | None = None
         self._newest_at = 0.0
         self._used_at = 0.0
         self._interval_s = 0.0
-        self._bank: list[Cycle] = []
-        self._played = 0
+        self._bank: list[dict[str, Cycle]] = []
+        self._played: Counter[str] = Counter()
         self._thread: threading.Thread | None = None
-        self._thread_cpu_s = 0.0
+        self._cpu_s = 0.0
 
     def _build(self, seed: int) -> None:
         world, size_px = self.world, self.size_px
@@ -105,6 +120,7 @@ class SimulatedStand:
         self._specimen = Specimen(world, seed, field_um)
         self._renderer = Renderer(world, size_px)
         self._optics = Optics(world, seed, size_px, field_um)
+        self._stains = Stains(world, seed, size_px)
         self._camera = CameraModel(world, seed, size_px)
         self._phase = np.empty((size_px, size_px), np.float32)
         self._renderer.look(self._specimen)
@@ -117,8 +133,8 @@ class SimulatedStand:
 
     @property
     def cpu_s(self) -> float:
-        """Processor time of the background thread so far."""
-        return self._thread_cpu_s
+        """Processor time that the cycles have cost so far, in whatever thread."""
+        return self._cpu_s
 
     def start(self) -> None:
         """Let the specimen follow the clock, or fill the bank."""
@@ -126,7 +142,8 @@ class SimulatedStand:
         if self._source == "bank":
             for number in range(BANK_CYCLES):
                 self._specimen.advance(BANK_INTERVAL_S if number else 0.0)
-                self._bank.append(self._render())
+                view, names = self._view, self._channels
+                self._bank.append({name: self._render(view, name) for name in names})
         elif self._clock.mode != "stepped" and self._thread is None:
             self._thread = threading.Thread(
                 target=self._prepare, name="specimen", daemon=True
@@ -140,14 +157,23 @@ class SimulatedStand:
         if self._thread is not None:
             self._thread.join(timeout=10)
 
-    def move_to(self, stage_yx_um: tuple[float, float]) -> None:
-        """Move the stage; the next cycle is seen from there."""
-        self._view = (stage_yx_um, self._view[1])
+    def move_to(
+        self,
+        stage_yx_um: tuple[float, float],
+        error_um: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
+        """Move the stage; the next cycle is seen from there, off by the error."""
+        self._view = View(stage_yx_um, error_um, self._view.focus_um)
         self._wake.set()
 
     def set_focus(self, focus_um: float) -> None:
         """Move the focus (um); the specimen lies at the defocus of the world."""
-        self._view = (self._view[0], focus_um)
+        self._view = replace(self._view, focus_um=focus_um)
+        self._wake.set()
+
+    def set_channel(self, channel: str) -> None:
+        """Change the light path; the next cycle is seen through it."""
+        self.channel = channel
         self._wake.set()
 
     def begin_cycle(self) -> Cycle:
@@ -157,16 +183,19 @@ class SimulatedStand:
         now.
         """
         if self._bank:
-            self._played += 1
-            return self._bank[(self._played - 1) % len(self._bank)]
+            turn = self._played[self.channel]
+            self._played[self.channel] += 1
+            cycles = self._bank[turn % len(self._bank)]
+            if self.channel not in cycles:
+                cycles[self.channel] = self._render(self._view, self.channel)
+            return cycles[self.channel]
         now = time.monotonic()
         self._interval_s = now - self._used_at
         self._used_at = now
         cycle = self._fitting()
         if cycle is None:
             with self._work:
-                cycle = self._fitting() or self._render()
-                self._newest = cycle
+                cycle = self._fitting() or self._renew()
         self._shown = cycle
         return cycle
 
@@ -183,7 +212,19 @@ class SimulatedStand:
         ``frame_number`` fixes the noise; ``step`` counts quarters from 0.
         """
         picture = cycle.frames[step if len(cycle.frames) > 1 else 0]
-        self._camera.expose(picture, exposure_ms, frame_number, out)
+        self._camera.expose(
+            picture,
+            exposure_ms,
+            frame_number,
+            out,
+            beam_open=is_beam_open(self.world, cycle.time_s),
+        )
+        self.bleach(cycle, exposure_ms)
+
+    def bleach(self, cycle: Cycle, light_ms: float) -> None:
+        """Let the light of one exposure fall on the dyes; those of the bank last."""
+        if light_ms > 0 and self._source == "live":
+            self._stains.bleach(cycle.channel, cycle.cells.id, light_ms)
 
     def truth(self, cycle: Cycle) -> TruthFrame:
         """Give the exact truth of a cycle."""
@@ -191,44 +232,81 @@ class SimulatedStand:
 
     def _fitting(self) -> Cycle | None:
         """Give the prepared cycle if it shows the present view and is fresh enough."""
-        cycle = self._newest
+        cycle = self._in_view()
         if self._thread is None or not self._thread.is_alive() or cycle is None:
-            return None
-        if (cycle.stage_yx_um, cycle.focus_um) != self._view:
             return None
         old = self._clock.now_s() - cycle.time_s > STALE * self._noticeable_s
         return None if old and cycle is self._shown else cycle
 
-    def _render(self) -> Cycle:
+    def _in_view(self) -> Cycle | None:
+        """Give the newest cycle if the stand still looks there in that light."""
+        if self._newest is None:
+            return None
+        view, cycle = self._newest
+        return cycle if (view, cycle.channel) == (self._view, self.channel) else None
+
+    def _renew(self) -> Cycle:
+        view = self._view
+        cycle = self._render(view, self.channel)
+        self._newest = view, cycle
+        return cycle
+
+    def _render(self, view: View, channel: str) -> Cycle:
         """Let the specimen catch up with the clock and draw what is in view."""
-        stage, focus = self._view
+        began_s = time.thread_time()
         if self._started and self._source == "live":
-            behind = self._clock.now_s() - self._specimen.time_s
-            self._specimen.advance(behind)
+            self._specimen.advance_to(self._clock.now_s())
         hours = self._specimen.time_s / 3600
         settings = self.world.stage
-        drift = (settings.drift_um_per_h[0] * hours, settings.drift_um_per_h[1] * hours)
-        centre = (stage[0] + drift[0], stage[1] + drift[1])
-        defocus = self.world.optics.defocus_um + settings.focus_um_per_h * hours - focus
-        phase = self._phase
-        labels = np.empty(phase.shape, np.uint16)
-        nuclei = np.empty(phase.shape, np.uint16)
-        frames = np.empty((1 if self._is_brightfield else 4, *phase.shape), np.float32)
-        self._renderer.render(self._specimen, centre, phase, labels, nuclei)
-        self._optics.add_particles(phase, centre, self._specimen.minutes)
-        if self._is_brightfield:
-            self._optics.brightfield(phase, defocus, frames[0])
+        off = (
+            settings.drift_um_per_h[0] * hours + view.error_um[0],
+            settings.drift_um_per_h[1] * hours + view.error_um[1],
+        )
+        centre = (view.stage_yx_um[0] + off[0], view.stage_yx_um[1] + off[1])
+        defocus = self.world.optics.defocus_um + settings.focus_um_per_h * hours
+        defocus -= view.focus_um
+        labels = np.empty(self._phase.shape, np.uint16)
+        nuclei = np.empty(self._phase.shape, np.uint16)
+        self._renderer.render(self._specimen, centre, self._phase, labels, nuclei)
+        cells = visible_cells(self._specimen.columns(), labels, off)
+        if channel in DYES:
+            maps = Maps(labels, nuclei, self._renderer.nucleus_areas(cells.id))
+            frames = self._glow(channel, maps, defocus)
         else:
-            self._optics.frames(phase, defocus, frames)
-        return Cycle(
+            frames = self._transmit(channel, centre, defocus)
+        cycle = Cycle(
             time_s=self._specimen.time_s,
-            stage_yx_um=stage,
-            focus_um=focus,
+            stage_yx_um=view.stage_yx_um,
+            focus_um=view.focus_um,
             frames=frames,
             labels=labels,
             nuclei=nuclei,
-            cells=visible_cells(self._specimen.columns(), labels, drift),
+            cells=cells,
+            channel=channel,
         )
+        self._cpu_s += time.thread_time() - began_s
+        return cycle
+
+    def _transmit(
+        self, channel: str, centre_um: tuple[float, float], defocus_um: float
+    ) -> NDArray[np.float32]:
+        """Give the frames (step, y, x) of a channel of transmitted light."""
+        phase = self._phase
+        self._optics.add_scenery(phase, centre_um, self._specimen.minutes)
+        frames = np.empty((4, *phase.shape), np.float32)
+        if channel == "Brightfield":
+            self._optics.brightfield(phase, defocus_um, frames[0])
+            return frames[:1]
+        self._optics.frames(phase, defocus_um, frames)
+        if channel == "PhaseContrast":
+            return frames[CONTRAST_STEP : CONTRAST_STEP + 1].copy()
+        return frames
+
+    def _glow(self, dye: Dye, maps: Maps, defocus_um: float) -> NDArray[np.float32]:
+        """Give the frame (1, y, x) of a fluorescence channel."""
+        table, minutes = self._specimen.cells, self._specimen.minutes
+        fuzzy_um = DEFOCUS_BLUR * abs(defocus_um)
+        return self._stains.show(dye, table, minutes, maps, fuzzy_um)[None]
 
     def _prepare(self) -> None:
         """Body of the background thread: keep a fresh cycle ready."""
@@ -240,14 +318,13 @@ class SimulatedStand:
             self._wake.clear()
             if self._is_due():
                 with self._work:
-                    self._newest = self._render()
+                    self._renew()
                 self._newest_at = time.monotonic()
-                self._thread_cpu_s = time.thread_time()
 
     def _is_due(self) -> bool:
         """Say whether a new cycle would show something new and would be used."""
-        cycle = self._newest
-        if cycle is None or (cycle.stage_yx_um, cycle.focus_um) != self._view:
+        cycle = self._in_view()
+        if cycle is None:
             return True
         now = time.monotonic()
         pause = SHORTEST_INTERVAL_S
@@ -259,3 +336,12 @@ class SimulatedStand:
         if now < max(self._newest_at + pause, next_use):
             return False
         return self._clock.now_s() - cycle.time_s >= self._noticeable_s
+
+
+def is_beam_open(world: World, time_s: float) -> bool:
+    """Say whether a planned dose is being given at an experiment time."""
+    per_min = world.radiation.gy_per_min
+    return any(
+        0 <= time_s - 3600 * dose.t_h < 60 * dose.gy / per_min
+        for dose in world.protocol.irradiate
+    )

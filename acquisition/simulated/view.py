@@ -40,6 +40,7 @@ class Cycle:
     labels: NDArray[np.uint16]  # (y, x) ids, 0 background
     nuclei: NDArray[np.uint16]  # (y, x) the same ids, only inside the nuclei
     cells: VisibleCells
+    channel: str = "SLIM"  # what stood in the light path
 
 
 def visible_cells(

@@ -79,6 +79,7 @@ class Show:
             sequence=sequence,
             time_s=sequence * INTERVAL_S,
             modality="slim",
+            channel="SLIM",
             pixel_size_um=self._pixel_um,
             exposure_ms=8.0,
             saturation_dn=65_535,

@@ -85,6 +85,7 @@ def _frame_info(pixel_size_um: float) -> FrameInfo:
         sequence=1,
         time_s=0.0,
         modality="slim",
+        channel="",
         pixel_size_um=pixel_size_um,
         exposure_ms=1.0,
         saturation_dn=65_535,

@@ -135,6 +135,7 @@ class Scene:
             sequence=self.sequence,
             time_s=self.sequence * INTERVAL_S,
             modality="slim",
+            channel="",
             pixel_size_um=PIXEL_UM,
             exposure_ms=8.0,
             saturation_dn=65535,

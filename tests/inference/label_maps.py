@@ -14,6 +14,7 @@ def make_info(modality: Modality = "slim", pixel_size_um: float = 0.65) -> Frame
         sequence=1,
         time_s=0.0,
         modality=modality,
+        channel="",
         pixel_size_um=pixel_size_um,
         exposure_ms=8.0,
         saturation_dn=65535,
