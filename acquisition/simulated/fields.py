@@ -66,7 +66,7 @@ def render_field(
     nuclei = np.empty((size_px, size_px), np.uint16)
     renderer.render(specimen, (0.0, 0.0), phase, labels, nuclei)
     truth = phase.copy()
-    optics.add_particles(phase, (0.0, 0.0), specimen.minutes)
+    optics.add_scenery(phase, (0.0, 0.0), specimen.minutes)
     electrons = np.empty((4, size_px, size_px), np.float32)
     optics.frames(phase, world.optics.defocus_um, electrons)
     frames = np.empty((4, size_px, size_px), np.uint16)

@@ -79,7 +79,7 @@ def _brightfield(field: Field, world: World, seed: int) -> NDArray[np.uint16]:
     field_um = size * world.optics.pixel_um + 2 * min(world.stage.margin_um, 40.0)
     optics = Optics(world, seed, size, field_um)
     phase = field.phase.copy()
-    optics.add_particles(phase, (0.0, 0.0), 0.0)
+    optics.add_scenery(phase, (0.0, 0.0), 0.0)
     electrons = np.empty_like(phase)
     optics.brightfield(phase, world.optics.defocus_um, electrons)
     counts = np.empty(phase.shape, np.uint16)
