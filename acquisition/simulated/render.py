@@ -1,8 +1,9 @@
 """From the specimen to a phase map and its label map, seen from a stage position.
 
-Every visible cell owns a sprite that is put at whole pixels each time; a sprite is
-drawn anew when the cell changes state, changes fast, or has drifted most from its own
-drawing, at least a twentieth of them each time.
+Every visible cell owns a sprite, which is put at its exact place each time. A sprite is
+drawn anew when its cell changes state or changes fast, the others in turn, so many that
+each of them is at most `REFRESH_MIN` of experiment time old: next to none in real time,
+all of them where the frames of a run lie far apart.
 """
 
 import math
@@ -12,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from acquisition.simulated.composition import SpriteStore, clear, compose
 from acquisition.simulated.looks import LARGEST_RADIUS_UM, look_at
 from acquisition.simulated.population import LifeState
 from acquisition.simulated.specimen import Specimen
@@ -21,21 +23,21 @@ from acquisition.simulated.sprites import (
     draw_cell,
     granule_tile,
     reach_um,
+    soften,
     trace_outline,
 )
 from acquisition.simulated.world import World
 
-SHARE_BY_TURNS = 0.05
-"""Part of the sprites that is drawn anew whatever happens."""
-SHARE_AT_MOST = 0.15
-"""Part that is drawn anew for small shifts; changed cells are always drawn."""
-SHIFT_PX = 0.25
-UNDER = 0.3
-"""Share of a covered cell's phase that shows through its cover."""
-SpriteStore = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.uint8]]
-"""Half edges (slot), phase (slot, y, x) and rank (slot, y, x) of all sprites."""
+REFRESH_MIN = 8.0
+"""No sprite is older; outlines wobble and granules stream more slowly than this."""
 FAST_MIN = 12.0
 """A cell changes fast for this long after a change of state."""
+FAST_REFRESH_MIN = 0.5
+"""A cell that changes fast is drawn anew after this time."""
+LIFT_BLUR = 0.25
+"""Blur in um, one standard deviation, of a cell that hangs a um above the others."""
+LEAST_BLUR_PX = 0.8
+ALWAYS_FAST = (LifeState.MITOSIS, LifeState.EARLY_APOPTOSIS)
 
 
 class Renderer:
@@ -58,6 +60,9 @@ class Renderer:
             [granule_tile(0.02, 0.11, 1), granule_tile(0.08, 0.24, 2)]
         )
         self._slots: dict[int, int] = {}
+        self._rank = np.empty((size_px, size_px), np.uint8)
+        self._rendered_min = -np.inf
+        self._turns = 0.0
         self._resize(64)
 
     def _resize(self, capacity: int) -> None:
@@ -68,6 +73,7 @@ class Renderer:
         self._shifts = np.zeros((capacity, 2))  # of the centre within its pixel
         self._drawn_state = np.full(capacity, -1)
         self._drawn_min = np.full(capacity, -np.inf)
+        self._drawn_pg = np.ones(capacity)
         self._free = list(range(capacity - 1, -1, -1))
         self._slots.clear()
 
@@ -95,18 +101,15 @@ class Renderer:
         slots = self._assign(ids)
         looks, at_px = looks[seen], at_px[seen]
         self._refresh(looks, at_px, slots, specimen.minutes)
-        corner = np.rint(at_px - self._shifts[slots]).astype(np.int64)
-        rank = np.full(phase.shape, 255, np.uint8)
-        phase.fill(0)
-        labels.fill(0)
-        nuclei.fill(0)
-        compose(
-            corner,
-            ids.astype(np.uint16),
-            slots,
-            (self._halves, self._sprites, self._ranks),
-            (phase, labels, nuclei, rank),
-        )
+        exact = at_px - self._shifts[slots]
+        corner = np.rint(exact).astype(np.int64)
+        places = np.empty((len(slots), 3), np.float32)
+        places[:, :2] = exact - corner
+        places[:, 2] = looks["mass_pg"] / self._drawn_pg[slots]
+        maps = (phase, labels, nuclei, self._rank)
+        clear(maps)
+        store = (self._halves, self._sprites, self._ranks)
+        compose(corner, ids.astype(np.uint16), slots, places, store, maps)
 
     def look(self, specimen: Specimen) -> None:
         """Give the cells their sizes without drawing them."""
@@ -120,6 +123,16 @@ class Renderer:
             edge = 2 * int(self._halves[slot]) + 1
             areas.append(int(np.count_nonzero(self._ranks[slot, :edge, :edge])))
         return np.array(areas, np.int64)
+
+    def nucleus_areas(self, ids: NDArray[np.uint32]) -> dict[int, int]:
+        """Give the pixels of the whole nucleus of each visible cell, by id."""
+        areas = {}
+        for cell in ids.tolist():
+            slot = self._slots[cell]
+            edge = 2 * int(self._halves[slot]) + 1
+            inside = self._ranks[slot, :edge, :edge] & NUCLEUS
+            areas[cell] = int(np.count_nonzero(inside))
+        return areas
 
     def _assign(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give every visible cell a sprite of its own; those that left lose theirs."""
@@ -143,29 +156,13 @@ class Renderer:
         slots: NDArray[np.int64],
         now_min: float,
     ) -> None:
-        """Choose the sprites that are worth drawing, and draw them."""
-        fraction = at_px - np.rint(at_px)
-        off = self._shifts[slots] - fraction
-        off = np.abs(off - np.rint(off)).max(axis=1, initial=0)
-        stale_min = now_min - self._drawn_min[slots]
-        changed = self._drawn_state[slots] != looks["state"]
-        mitotic = looks["state"] == LifeState.MITOSIS
-        fast = (mitotic | (looks["age_min"] < FAST_MIN)) & (stale_min > 0.5)
-        must = changed | fast
-        count = len(slots)
-        worth = np.where(must, -np.inf, stale_min)
-        by_turns = np.argsort(-worth, kind="stable")[
-            : math.ceil(SHARE_BY_TURNS * count)
-        ]
-        must[by_turns[stale_min[by_turns] > 0]] = True
-        room = math.ceil(SHARE_AT_MOST * count) - int(must.sum())
-        shifted = np.flatnonzero((off > SHIFT_PX) & ~must)
-        shifted = shifted[np.argsort(-off[shifted], kind="stable")][: max(0, room)]
-        must[shifted] = True
-        which = np.flatnonzero(must)
-        self._shifts[slots[which]] = fraction[which]
+        """Draw the sprites that are worth it."""
+        which = np.flatnonzero(self._worth_drawing(looks, slots, now_min))
+        fraction = at_px[which] - np.rint(at_px[which])
+        self._shifts[slots[which]] = fraction
         self._drawn_state[slots[which]] = looks["state"][which]
         self._drawn_min[slots[which]] = now_min
+        self._drawn_pg[slots[which]] = looks["mass_pg"][which]
         draw_cells_into(
             looks[which],
             slots[which],
@@ -174,6 +171,27 @@ class Renderer:
             self._tiles,
             (self._halves, self._sprites, self._ranks),
         )
+
+    def _worth_drawing(
+        self, looks: NDArray[np.void], slots: NDArray[np.int64], now_min: float
+    ) -> NDArray[np.bool_]:
+        """Choose the sprites that no longer show their cells, and whose turn it is."""
+        stale_min = now_min - self._drawn_min[slots]
+        state = looks["state"]
+        young = (state != LifeState.INTERPHASE) & (looks["age_min"] < FAST_MIN)
+        fast = young | np.isin(state, ALWAYS_FAST)
+        worth = (self._drawn_state[slots] != state) | (
+            fast & (stale_min > FAST_REFRESH_MIN)
+        )
+        passed = min(now_min - self._rendered_min, REFRESH_MIN)
+        self._rendered_min = now_min
+        self._turns += len(slots) * passed / REFRESH_MIN
+        turns = min(int(self._turns), len(slots))
+        self._turns -= turns
+        waiting = np.flatnonzero(~worth & (stale_min > 0))
+        oldest = np.argsort(-stale_min[waiting], kind="stable")[:turns]
+        worth[waiting[oldest]] = True
+        return worth
 
 
 @njit(nogil=True, cache=True, fastmath=True)
@@ -194,7 +212,8 @@ def draw_cells_into(
         slot = slots[n]
         largest, along, across = trace_outline(look, outline)
         reach = max(largest, reach_um(look)) + math.hypot(along, across)
-        half = min(largest_half, int(reach / scales[1]) + 2)
+        blur_px = LIFT_BLUR * look.lift_um / scales[1]
+        half = min(largest_half, int(reach / scales[1] + 2 * blur_px) + 2)
         halves[slot] = half
         edge = 2 * half + 1
         draw_cell(
@@ -205,48 +224,5 @@ def draw_cells_into(
             outline,
             (sprites[slot, :edge, :edge], ranks[slot, :edge, :edge]),
         )
-
-
-@njit(nogil=True, cache=True, fastmath=True)
-def compose(
-    corner: NDArray[np.int64],
-    label: NDArray[np.uint16],
-    slots: NDArray[np.int64],
-    store: SpriteStore,
-    maps: tuple[
-        NDArray[np.float32], NDArray[np.uint16], NDArray[np.uint16], NDArray[np.uint8]
-    ],
-) -> None:
-    """Put the sprites into the maps of phase, cells, nuclei and rank.
-
-    Steps for each pixel of each sprite: where two cells meet, the one with the lower
-    rank (nearer to its own middle) owns the pixel; the other shows through a little,
-    for adherent cells abut rather than stack.
-    """
-    halves, sprites, ranks = store
-    phase, labels, nuclei, rank = maps
-    height, width = phase.shape
-    for n in range(len(slots)):
-        half = halves[slots[n]]
-        top = corner[n, 0] - half
-        left = corner[n, 1] - half
-        edge = 2 * half + 1
-        first = max(0, -left)
-        last = min(edge, width - left)
-        for row in range(max(0, -top), min(edge, height - top)):
-            y = top + row
-            for column in range(first, last):
-                drawn = ranks[slots[n], row, column]
-                if drawn == 0:
-                    continue
-                mine = drawn & (NUCLEUS - 1)
-                x = left + column
-                value = sprites[slots[n], row, column]
-                if mine < rank[y, x]:
-                    under = phase[y, x]
-                    phase[y, x] = value + UNDER * under
-                    labels[y, x] = label[n]
-                    nuclei[y, x] = label[n] if drawn & NUCLEUS else 0
-                    rank[y, x] = mine
-                else:
-                    phase[y, x] += UNDER * value
+        if blur_px > LEAST_BLUR_PX:
+            soften(sprites[slot, :edge, :edge], blur_px)

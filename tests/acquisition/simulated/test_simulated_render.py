@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from acquisition.simulated.composition import UNDER, clear, compose
 from acquisition.simulated.population import LifeState
-from acquisition.simulated.render import Renderer
+from acquisition.simulated.render import REFRESH_MIN, Renderer
 from acquisition.simulated.sections import Mix
 from acquisition.simulated.specimen import Specimen
+from acquisition.simulated.sprites import NUCLEUS
 from acquisition.simulated.world import World
 
 SIZE = 256
@@ -110,3 +112,98 @@ def test_cells_that_left_free_their_sprites() -> None:
             draw(specimen, renderer, (y, x))
 
     assert len(renderer._sprites) <= 130
+
+
+def drawn_after(renderer: Renderer, specimen: Specimen, seconds: float) -> int:
+    """Give how many sprites are drawn anew when the specimen has aged by so much."""
+    specimen.advance(seconds)
+    before = renderer._drawn_min.copy()
+    draw(specimen, renderer)
+    return int(np.count_nonzero(renderer._drawn_min > before))
+
+
+def calm_cells() -> Specimen:
+    """Give a field of cells in interphase."""
+    return Specimen(
+        World.load("sham"), 3, SIZE * 0.65 + 80, Mix(mitosis=0, spreading=0)
+    )
+
+
+def test_sprites_are_drawn_as_time_passes() -> None:
+    """Ten cycles a second draw next to nothing, distant frames draw every cell anew."""
+    specimen = calm_cells()
+    renderer = Renderer(specimen.world, SIZE)
+    draw(specimen, renderer)
+    visible = len(renderer._slots)
+
+    assert sum(drawn_after(renderer, specimen, 0.1) for _ in range(50)) <= 1
+    assert drawn_after(renderer, specimen, 24) == pytest.approx(0.05 * visible, abs=1)
+    assert drawn_after(renderer, specimen, 600) == visible
+
+
+def test_no_sprite_is_older_than_stated() -> None:
+    """Whatever the interval, a drawing is renewed within the stated time."""
+    specimen = calm_cells()
+    renderer = Renderer(specimen.world, SIZE)
+    draw(specimen, renderer)
+
+    for _ in range(60):
+        drawn_after(renderer, specimen, 24)
+        slots = list(renderer._slots.values())
+        age_min = specimen.minutes - renderer._drawn_min[slots]
+
+        assert age_min.max() <= REFRESH_MIN + 1
+
+
+def test_a_cell_moves_by_parts_of_a_pixel() -> None:
+    """A sprite that was drawn elsewhere shows its cell at the exact place, as sharp."""
+    moved = lone_cell()
+    renderer = Renderer(moved.world, SIZE)
+    draw(moved, renderer)
+    moved.cells["centre_um"] = (0.3 * 0.65, -0.4 * 0.65)
+
+    shifted, _ = draw(moved, renderer)
+    fresh, _ = draw(moved, Renderer(moved.world, SIZE))
+
+    assert renderer._drawn_min.max() == moved.minutes  # drawn once, at first
+    assert place_of(shifted) == pytest.approx(place_of(fresh), abs=0.02)
+    assert shifted.std() == pytest.approx(fresh.std(), rel=0.01)
+
+
+def place_of(phase: np.ndarray) -> list[float]:
+    """Give the centre of mass (y, x) in pixels."""
+    y, x = np.mgrid[:SIZE, :SIZE]
+    return [float((phase * axis).sum() / phase.sum()) for axis in (y, x)]
+
+
+def test_an_old_drawing_has_the_mass_of_the_moment() -> None:
+    """A cell that loses mass loses phase at once, drawn anew or not."""
+    specimen = lone_cell(LifeState.GHOST)
+    world = specimen.world
+    renderer = Renderer(world, SIZE)
+    draw(specimen, renderer)
+    specimen.cells["birth_mass_pg"] *= 0.8
+
+    phase, _ = draw(specimen, renderer)
+
+    mass = phase.sum() * world.optics.pixel_um**2 / world.phase_rad_um2_per_pg
+    assert mass == pytest.approx(specimen.columns().mass_pg[0], rel=1e-3)
+
+
+def test_abutting_cells_share_no_pixel() -> None:
+    """Each pixel belongs to one cell; a covered one shows through a little."""
+    one, two = np.ones((2, 5, 5), np.float32)
+    ranks = np.full((2, 5, 5), 50, np.uint8)
+    ranks[1] = 20 + NUCLEUS
+    maps = tuple(np.empty((9, 9), kind) for kind in ("f4", "u2", "u2", "u1"))
+    places = np.array([[0, 0, 1]] * 2, np.float32)
+    store = (np.array([2, 2], np.int32), np.stack([one, two]), ranks)
+
+    clear(maps)
+    at = np.array([[3, 3], [5, 5]])
+    compose(at, np.array([7, 9], np.uint16), np.arange(2), places, store, maps)
+
+    phase, labels, nuclei, _ = maps
+    assert [phase[2, 2], phase[4, 4]] == pytest.approx([1, 1 + UNDER])
+    assert (labels == 7).sum() == 16
+    assert (labels == 9).sum() == (nuclei == 9).sum() == 25
