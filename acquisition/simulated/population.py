@@ -13,11 +13,13 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from acquisition.simulated.sections import Mix
+from acquisition.simulated.signs import SIGNS, draw_baseline, draw_harm
 from acquisition.simulated.world import World
 
 LOBES = 4
 RUFFLES = 8
-BODIES = 9
+BODIES = 10
+FIBRES = 7
 NUCLEOLI = 4
 
 NEVER = math.inf
@@ -60,6 +62,7 @@ CELL = np.dtype(
         ("since_min", "f8"),  # specimen time at which the state began
         ("until_min", "f8"),  # at which it ends by itself
         ("die_min", "f8"),  # at which an interphase cell commits to death
+        ("commit_min", "f8"),  # at which dying began; infinite while it has not
         ("rupture_min", "f8"),  # of the membrane; infinite while unknown
         ("lesions", "i4"),
         ("cycle", "f8"),  # 0 after division, 1 at mitosis
@@ -72,13 +75,20 @@ CELL = np.dtype(
         ("persistence_min", "f8"),
         ("pace", "f8"),  # factor on the speed of this cell
         ("lift_um", "f8"),  # height above the focal plane; 0: attached
+        ("lift_to_um", "f8"),  # where it is rising or sinking to
+        ("hangs", "?"),  # has let go of the dish, or never held on to it
+        ("crowd", "f8"),  # sum of the overlaps with its neighbours
+        ("squeeze", "f8"),  # factor on the spread area: a crowd presses cells
+        ("round_at_start", "f8"),  # roundness with which dying began
         ("angle_rad", "f8"),
         ("radius_um", "f8"),  # of the disc of equal area, follows the drawing
         ("aspect", "f8"),
         ("spread", "f8"),
         ("rugged", "f8"),  # factor on the irregularity of the outline
+        ("plump", "f8"),  # roundness of the spread cell
         ("calm", "f8"),  # what necrosis leaves of it
-        ("collapse", "f8"),  # how far it collapses after rupture
+        ("signs", "f8", SIGNS),  # of death, what a living cell has of them
+        ("harm", "f8", SIGNS),  # what the opening of the membrane adds
         ("hump", "f8"),  # factor on the height over the nucleus
         ("lobe_angle", "f8", LOBES),
         ("lobe_size", "f8", LOBES),
@@ -90,12 +100,16 @@ CELL = np.dtype(
         ("nucleus_aspect", "f8"),
         ("nucleus_angle", "f8"),
         ("nucleus_contrast", "f8"),
+        ("fibre_angle", "f8", FIBRES),
+        ("fibre_um", "f8", FIBRES),  # length beyond the outline
         ("nucleoli", "i4"),
         ("nucleolus_at", "f8", (NUCLEOLI, 2)),
         ("texture_at", "f8", 2),
         ("granules", "f8"),
         ("body_angle", "f8", BODIES),
         ("body_size", "f8", BODIES),
+        ("apart", "f8"),  # fragmentation reached at the rupture, 0 to 1
+        ("ball_um", "f8"),  # radius in suspension; 0: spreads on the dish
         ("mass_loss", "f8"),
         ("swell", "f8"),
         ("shrink", "f8"),
@@ -108,7 +122,9 @@ def draw_cells(world: World, rng: Generator, count: int) -> NDArray[np.void]:
     """Draw interphase cells, without place and with id 0."""
     traits = world.cells
     cells = np.zeros(count, CELL)
-    cells["until_min"] = cells["die_min"] = cells["rupture_min"] = NEVER
+    for column in ("until_min", "die_min", "commit_min", "rupture_min"):
+        cells[column] = NEVER
+    cells["squeeze"] = 1.0
     cells["cycle"] = rng.random(count)
     cells["cycle_min"] = _cycle_minutes(world, rng, count)
     cells["birth_mass_pg"] = rng.lognormal(
@@ -120,9 +136,13 @@ def draw_cells(world: World, rng: Generator, count: int) -> NDArray[np.void]:
     cells["walls_um"] = ((-math.inf, -math.inf), (math.inf, math.inf))
     cells["velocity_um_per_min"] = rng.normal(0, speed / math.sqrt(2), (count, 2))
     cells["jitter_um"] = rng.normal(0, traits.jitter_um, (count, 2))
-    cells["pace"] = rng.lognormal(-0.06, 0.35, count)
+    # Its mean square is 1, so that the population keeps the speed of the world.
+    cells["pace"] = rng.lognormal(-(0.35**2), 0.35, count)
     cells["angle_rad"] = rng.uniform(0, 2 * math.pi, count)
     cells["radius_um"] = 11.0
+    cells["hangs"] = rng.random(count) < traits.floating_fraction
+    height = rng.uniform(8, 25, count)
+    cells["lift_um"] = cells["lift_to_um"] = np.where(cells["hangs"], height, 0.0)
     _draw_outline(cells, rng)
     _draw_inside(cells, rng, world)
     _draw_death(cells, rng, world)
@@ -141,8 +161,8 @@ def _draw_outline(cells: NDArray[np.void], rng: Generator) -> None:
     giant = np.where(rng.random(count) < 0.05, 1.5, 1.0)
     cells["spread"] = np.clip(rng.lognormal(0.05, 0.28, count) * giant, 0.65, 2.6)
     cells["rugged"] = np.clip(rng.lognormal(-0.06, 0.35, count), 0.2, 1.7)
+    cells["plump"] = np.abs(rng.normal(0, 0.14, count)).clip(0, 0.45)
     cells["calm"] = rng.uniform(0.4, 1.0, count)
-    cells["collapse"] = rng.uniform(0.2, 1.0, count)
     # Lobes leave the long axis first, then the flanks: a spindle, then a star.
     axis = math.pi * np.arange(LOBES) + np.array([0, 0, 1.4, 1.4])
     cells["lobe_angle"] = axis + rng.normal(0, 0.45, (count, LOBES))
@@ -151,6 +171,8 @@ def _draw_outline(cells: NDArray[np.void], rng: Generator) -> None:
     cells["lobe_sharpness"] = np.clip(rng.lognormal(2.2, 0.55, (count, LOBES)), 2.5, 22)
     cells["wobble"] = rng.standard_normal((count, RUFFLES + LOBES))
     cells["ruffle_angle"] = rng.uniform(0, 2 * math.pi, (count, RUFFLES))
+    cells["fibre_angle"] = rng.uniform(0, 2 * math.pi, (count, FIBRES))
+    cells["fibre_um"] = rng.gamma(2.0, 2.2, (count, FIBRES)).clip(0, 12)
 
 
 def _draw_inside(cells: NDArray[np.void], rng: Generator, world: World) -> None:
@@ -160,7 +182,7 @@ def _draw_inside(cells: NDArray[np.void], rng: Generator, world: World) -> None:
     cells["nucleus_aspect"] = rng.uniform(1.0, 1.22, count)
     cells["nucleus_angle"] = rng.normal(0, 0.5, count)
     cells["nucleus_contrast"] = rng.lognormal(
-        0, world.cells.nucleus_contrast_sigma, count
+        0, 0.6 * world.cells.nucleus_contrast_sigma, count
     )
     cells["hump"] = rng.lognormal(0, 0.45, count)
     cells["nucleoli"] = rng.integers(1, NUCLEOLI + 1, count)
@@ -174,7 +196,10 @@ def _draw_death(cells: NDArray[np.void], rng: Generator, world: World) -> None:
     count = len(cells)
     cells["body_angle"] = rng.uniform(0, 2 * math.pi, (count, BODIES))
     # Apoptotic bodies stay below 0.4 of the cell radius.
-    cells["body_size"] = 0.13 + 0.27 * rng.random((count, BODIES)) ** 1.6
+    cells["body_size"] = 0.12 + 0.26 * rng.random((count, BODIES)) ** 1.6
+    cells["signs"] = draw_baseline(rng, count)
+    cells["harm"] = draw_harm(rng, count)
+    cells["apart"] = rng.uniform(0.75, 1.0, count)
     cells["mass_loss"] = rng.uniform(*world.death.mass_loss, count)
     cells["swell"] = rng.uniform(0.95, 1.45, count)
     cells["shrink"] = rng.uniform(0.45, 0.75, count)

@@ -21,9 +21,9 @@ from acquisition.simulated.sprites import (
     NUCLEUS,
     OUTLINE_SAMPLES,
     draw_cell,
-    granule_tile,
     reach_um,
     soften,
+    texture_tiles,
     trace_outline,
 )
 from acquisition.simulated.world import World
@@ -56,9 +56,7 @@ class Renderer:
         self.size_px = size_px
         self._pixel_um = world.optics.pixel_um
         self._half = math.ceil(LARGEST_RADIUS_UM / self._pixel_um)
-        self._tiles = np.stack(
-            [granule_tile(0.02, 0.11, 1), granule_tile(0.08, 0.24, 2)]
-        )
+        self._tiles = texture_tiles()
         self._slots: dict[int, int] = {}
         self._rank = np.empty((size_px, size_px), np.uint8)
         self._rendered_min = -np.inf
@@ -211,7 +209,8 @@ def draw_cells_into(
         look = looks[n]
         slot = slots[n]
         largest, along, across = trace_outline(look, outline)
-        reach = max(largest, reach_um(look)) + math.hypot(along, across)
+        fibre = look.fibre_um.max() * (look.fibre_height > 0)
+        reach = max(largest + fibre, reach_um(look)) + math.hypot(along, across)
         blur_px = LIFT_BLUR * look.lift_um / scales[1]
         half = min(largest_half, int(reach / scales[1] + 2 * blur_px) + 2)
         halves[slot] = half
