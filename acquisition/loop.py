@@ -118,6 +118,7 @@ class Acquisition:
     def run(self) -> None:
         """Say ready, wait for the word, acquire, and close everything in order."""
         rows, columns = self._microscope.shape
+        self._microscope.warm_up()
         self._child.say_ready(
             {"frames": self._publisher.address, "requests": self._requests.address},
             {

@@ -72,6 +72,14 @@ class Microscope:
         """Dose absorbed by the specimen so far; known of simulated specimens only."""
         return 0.0 if self.stand is None else float(self.stand.dose_gy)
 
+    def warm_up(self) -> None:
+        """Let a simulated stand compile what its exposures will need."""
+        if self.stand is not None:
+            # NOTE: here, since only this kind needs the specimen and its kernels.
+            from acquisition.simulated.stand import warm_up
+
+            warm_up(self.stand.world, self.stand.channels)
+
     def cycle(self) -> "Cycle | None":
         """Give what the simulated stand showed in the last exposure, with its truth."""
         camera = None if self.devices is None else self.devices.camera

@@ -25,9 +25,9 @@ EMISSION_UM = {"NucBlue": 0.46, "NucGreen": 0.53, "AnnexinV": 0.67}
 
 SYNTHESIS = (0.35, 0.80)
 """Part of the cell cycle in which the DNA doubles."""
-NUCLEUS_UM2 = 110.0
+NUCLEUS_UM2 = 60.0
 """Area over which a G1 nucleus of a common line spreads its light."""
-DENSEST, THINNEST = 6.0, 0.3
+DENSEST, THINNEST = 4.0, 0.3
 """Bounds of what packing does to the light of a pixel."""
 STAIN_SIGMA = 0.25
 """Spread of the staining from cell to cell (of the logarithm)."""
@@ -134,6 +134,10 @@ class Stains:
             level = dna * green * self._left("NucGreen", ids)
             level = level + self._world.fluorescence.bleed * blue
         light = _spread(ids, level)[maps.nuclei]
+        broken = np.isin(cells["state"], APOPTOTIC[1:])
+        light = (
+            np.where(_spread(ids, broken)[maps.nuclei] > 0, maps.clumps(), 1) * light
+        )
         inside = (maps.nuclei > 0).astype(np.float32)
         dome = gaussian_filter(inside, DOME_UM / self._world.optics.pixel_um)
         return np.asarray(light * (np.float32(0.35) + np.float32(0.65) * dome))
@@ -162,6 +166,8 @@ class Maps:
         (y, x) ids of the cells, and the same only inside the nuclei.
     nucleus_px
         Pixels of the whole nucleus by id, whether in view or not.
+    phase
+        (y, x) rad.
     """
 
     def __init__(
@@ -169,7 +175,9 @@ class Maps:
         labels: NDArray[np.uint16],
         nuclei: NDArray[np.uint16],
         nucleus_px: dict[int, int],
+        phase: NDArray[np.float32],
     ) -> None:
+        self._phase = phase
         self.labels = labels
         self.nuclei = nuclei
         self._nucleus_px = nucleus_px
@@ -182,6 +190,15 @@ class Maps:
         area_px = [self._nucleus_px.get(int(cell), 0) for cell in ids]
         area_um2 = np.maximum(area_px, 1) * pixel_um**2
         return np.clip(NUCLEUS_UM2 / area_um2, THINNEST, DENSEST)
+
+    def clumps(self) -> NDArray[np.float32]:
+        """Give how DNA lies in broken nuclei: in the dense bodies, mean 1 or less."""
+        ids = self.nuclei.ravel()
+        dense = np.square(np.maximum(self._phase, 0))
+        count = np.bincount(ids, minlength=IDS)
+        total = np.bincount(ids, weights=dense.ravel(), minlength=IDS)
+        mean = np.maximum(total / np.maximum(count, 1), 1e-6).astype(np.float32)
+        return np.asarray(np.minimum(dense / mean[self.nuclei], DENSEST))
 
     def rim(self, width_px: float) -> NDArray[np.bool_]:
         """Mark the pixels of cells that lie so close to the border of their cell."""

@@ -46,6 +46,7 @@ STALE = 3
 CONTRAST_STEP = 1
 """The step of the modulator that is positive phase contrast."""
 NICENESS = 5
+WARM_UP_PX = 128
 
 _log = logging.getLogger(__name__)
 
@@ -135,6 +136,11 @@ class SimulatedStand:
     def cpu_s(self) -> float:
         """Processor time that the cycles have cost so far, in whatever thread."""
         return self._cpu_s
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that will be looked at."""
+        return self._channels
 
     def start(self) -> None:
         """Let the specimen follow the clock, or fill the bank."""
@@ -268,9 +274,10 @@ class SimulatedStand:
         labels = np.empty(self._phase.shape, np.uint16)
         nuclei = np.empty(self._phase.shape, np.uint16)
         self._renderer.render(self._specimen, centre, self._phase, labels, nuclei)
-        cells = visible_cells(self._specimen.columns(), labels, off)
+        cells = visible_cells(self._specimen.columns(), labels, nuclei, off)
         if channel in DYES:
-            maps = Maps(labels, nuclei, self._renderer.nucleus_areas(cells.id))
+            nucleus_px = self._renderer.nucleus_areas(cells.id)
+            maps = Maps(labels, nuclei, nucleus_px, self._phase)
             frames = self._glow(channel, maps, defocus)
         else:
             frames = self._transmit(channel, centre, defocus)
@@ -345,3 +352,19 @@ def is_beam_open(world: World, time_s: float) -> bool:
         0 <= time_s - 3600 * dose.t_h < 60 * dose.gy / per_min
         for dose in world.protocol.irradiate
     )
+
+
+def warm_up(world: World, channels: Sequence[str]) -> None:
+    """Compile every kernel that a run will need, on a small stand of its own.
+
+    Otherwise the first exposures would compile them, and look like a camera that
+    stalls.
+    """
+    clock = Clock("stepped")
+    stand = SimulatedStand(world, 0, WARM_UP_PX, clock, channels=channels)
+    stand.start()
+    image = np.empty((WARM_UP_PX, WARM_UP_PX), np.uint16)
+    for channel in channels:
+        stand.set_channel(channel)
+        clock.step_to(clock.now_s() + 90.0)
+        stand.expose(stand.begin_cycle(), 0, 1.0, 0, image)
