@@ -117,6 +117,11 @@ class Optics:
         self.make_light(defocus_um)
         self.interfere(out)
 
+    @property
+    def light(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The field (part, y, x) of the last `frames`, and its direct light on blocks."""
+        return self._field, self._low
+
     def brightfield(
         self, phase: NDArray[np.float32], defocus_um: float, out: NDArray[np.float32]
     ) -> None:
