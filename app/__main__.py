@@ -86,11 +86,24 @@ def _add_simulate(commands: Any) -> None:
         commands, "simulate", "audit a simulated world, or make images of it", _simulate
     )
     simulate.add_argument("world", help="name of a shipped world, or a world file")
-    simulate.add_argument("--seed", type=int, default=1, metavar="N")
+    simulate.add_argument("--output", type=Path, metavar="DIR", help="new folder")
+    simulate.add_argument("--frames", type=int, default=1, metavar="N")
     simulate.add_argument(
-        "--audit",
-        action="store_true",
-        help="is the world neither trivial nor hopeless?",
+        "--interval",
+        type=float,
+        metavar="S",
+        help="experiment seconds between frames; absent: that of the world",
+    )
+    simulate.add_argument("--seed", type=int, default=1, metavar="N")
+    simulate.add_argument("--size", type=int, default=1024, metavar="PX")
+    simulate.add_argument(
+        "--modality", choices=("slim", "phase_contrast", "brightfield")
+    )
+    simulate.add_argument(
+        "--preview", type=Path, metavar="PNG", help="contact sheet of the images"
+    )
+    simulate.add_argument(
+        "--audit", action="store_true", help="neither trivial nor hopeless?"
     )
     simulate.add_argument(
         "--quick", action="store_true", help="audit in seconds, without the network"
@@ -152,13 +165,26 @@ def _run(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
 def _simulate(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     from app.simulate import Wishes, simulate
 
-    wishes = Wishes(seed=options.seed, audit=options.audit, quick=options.quick)
-    result = simulate(options.world, wishes)
-    faults = result.pop("faults", [])
-    _print_table(result)
+    result = simulate(
+        options.world,
+        Wishes(
+            seed=options.seed,
+            modality=options.modality,
+            frames=options.frames,
+            interval_s=options.interval,
+            size_px=options.size,
+            output=options.output,
+            preview=options.preview,
+            audit=options.audit,
+            quick=options.quick,
+        ),
+    )
+    faults = result.get("faults", [])
+    _print_table({key: value for key, value in result.items() if key != "faults"})
     for fault in faults:
         print(f"FAULT {fault}")
-    result["faults"] = faults
+    if result.get("state") == "interrupted":
+        return INTERRUPTED, result
     return (FAILED if faults else DONE), result
 
 

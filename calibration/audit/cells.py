@@ -13,24 +13,19 @@ from acquisition.records import CellState
 from acquisition.simulated.camera import CameraModel
 from acquisition.simulated.fields import Field, render_field
 from acquisition.simulated.optics import Optics
-from acquisition.simulated.sections import Mix
+from acquisition.simulated.stand import CONTRAST_STEP
 from acquisition.simulated.world import World
 from calibration.audit.features import FEATURES, FeatureMaps
+from calibration.audit.latent import FIELD_PX, MIX, MOST_FIELDS, latent_columns
 from configs.schema import Stand
 from inference.phase import PhaseRetrieval, phase_in_rad
 
-FIELD_PX = 1024
-DEAD_SHARE = 0.25
-ALIKE_SHARE = 0.25
-"""Living cells in the states that look most like death: as many as dead ones."""
-MIX = Mix.of(dead=DEAD_SHARE, alike=ALIKE_SHARE)
 SMALLEST_UM2 = 16.0
 """Smaller visible parts of a cell are not judged."""
 BACKGROUND_UM = 30.0
 """Smoothing of the light that a single-shot picture is divided by."""
 CROP_UM = 44.0
 CROP_PX = 64
-MOST_FIELDS = 400
 
 Progress = Callable[[str, float], None]
 """Is told what is being done and the share of it that is done."""
@@ -44,7 +39,15 @@ class AuditCells:
     dead: NDArray[np.bool_]  # (cell,)
     minutes_since_rupture: NDArray[np.float64]  # (cell,) negative before, NaN unknown
     features: NDArray[np.float64]  # (cell, feature)
+    drawn: NDArray[np.float32]  # (cell, column) what the cell was drawn from
     crops: NDArray[np.float16]  # (cell, 2, y, x) picture and mask; empty if not asked
+
+    def first_fields(self, wanted: int) -> "AuditCells":
+        """Give the cells of the first fields that hold ``wanted`` of them."""
+        last = self.field[min(wanted, len(self.field)) - 1]
+        rows = self.field <= last
+        names = self.__dataclass_fields__
+        return AuditCells(*(getattr(self, name)[rows] for name in names))
 
 
 def picture_of(field: Field, world: World, seed: int) -> NDArray[np.float32]:
@@ -61,7 +64,7 @@ def picture_of(field: Field, world: World, seed: int) -> NDArray[np.float32]:
         )
         return phase_in_rad(PhaseRetrieval(stand, field.labels.shape)(field.frames))
     if optics.modality == "phase_contrast":
-        counts = field.frames[1]
+        counts = field.frames[CONTRAST_STEP]
     else:
         counts = _brightfield(field, world, seed)
     light = counts.astype(np.float32) - np.float32(world.camera.offset_dn)
@@ -141,6 +144,7 @@ def _judged(
         dead=field.state[rows] == CellState.DEAD,
         minutes_since_rupture=field.minutes_since_rupture[rows],
         features=np.array(features, np.float64).reshape(len(rows), len(FEATURES)),
+        drawn=latent_columns(field.looks[rows])[1],
         crops=np.array(cut, np.float16).reshape(len(rows), *shape),
     )
 

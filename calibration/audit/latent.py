@@ -11,9 +11,16 @@ from numpy.typing import NDArray
 
 from acquisition.simulated.looks import look_at
 from acquisition.simulated.population import IS_DEAD
+from acquisition.simulated.sections import Mix
 from acquisition.simulated.specimen import Specimen
 from acquisition.simulated.world import World
-from calibration.audit.cells import FIELD_PX, MIX, MOST_FIELDS
+
+FIELD_PX = 1024
+MOST_FIELDS = 400
+DEAD_SHARE = 0.25
+ALIKE_SHARE = 0.25
+"""Living cells in the states that look most like death: as many as dead ones."""
+MIX = Mix.of(dead=DEAD_SHARE, alike=ALIKE_SHARE)
 
 ANSWERS = ("state", "age_min")
 """Columns that hold the answer itself and are not drawn."""

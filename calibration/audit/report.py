@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from calibration.audit.classifiers import (
 )
 from calibration.audit.features import FEATURES, FIRST_ORDER
 from calibration.audit.latent import LatentCells, collect_latent
+from calibration.audit.network import Training, look_and_learn
 
 BAND_MIN = 30.0
 """Minutes around the rupture in which nobody can be sure."""
@@ -37,10 +38,12 @@ class Effort:
 
     feature_cells: int = 3000
     latent_cells: int = 8000
-    network: bool = True
+    network_cells: int = 9000
+    """0: no network."""
+    training: Training = field(default_factory=Training)
 
 
-QUICK = Effort(feature_cells=900, latent_cells=4000, network=False)
+QUICK = Effort(feature_cells=900, latent_cells=4000, network_cells=0)
 """Seconds instead of minutes; figures are uncertain by about 0.01."""
 
 
@@ -56,7 +59,8 @@ def audit_world(
     """
     effort = Effort() if effort is None else effort
     started = time.monotonic()
-    cells = collect(world, seed, effort.feature_cells, tell, crops=effort.network)
+    wanted = max(effort.feature_cells, effort.network_cells)
+    cells = collect(world, seed, wanted, tell, crops=effort.network_cells > 0)
     if len(cells.dead) < FEWEST_CELLS or len(np.unique(cells.field)) < FOLDS:
         raise BadWorld(
             f"{world.name}: cells.n = {world.cells.n} gave {len(cells.dead)} whole "
@@ -70,9 +74,11 @@ def audit_world(
         "n_cells": len(cells.dead),
         "dead_share": float(cells.dead.mean()),
     }
-    result |= feature_figures(cells, tell)
+    result |= feature_figures(cells.first_fields(effort.feature_cells), tell)
     result |= latent_figures(collect_latent(world, seed, effort.latent_cells), tell)
     result["auroc_cnn"] = None
+    if effort.network_cells:
+        result |= network_figures(cells, effort.training, tell)
     faults = broken_gates(result, world.audit)
     result["passed"] = not faults
     result["faults"] = faults
@@ -112,6 +118,22 @@ def latent_figures(cells: LatentCells, tell: Progress) -> dict[str, Any]:
         "oracle_cells": len(cells.dead),
         "oracle_auroc": auroc(cells.dead, score),
         **f1_figures("oracle", called, cells.dead, cells.minutes_since_rupture),
+    }
+
+
+def network_figures(
+    cells: AuditCells, training: Training, tell: Progress
+) -> dict[str, Any]:
+    """Give what a small network sees on the fields that it was not trained on."""
+    seen = look_and_learn(cells, cells.dead, training, tell)
+    dead, group = cells.dead[seen.rows], cells.field[seen.rows]
+    called = held_out_calls(seen.score, dead, group)
+    since = cells.minutes_since_rupture[seen.rows]
+    return {
+        "cnn_cells": len(cells.dead) - len(seen.rows),
+        "cnn_cells_held_out": len(seen.rows),
+        "auroc_cnn": auroc(dead, seen.score),
+        **f1_figures("cnn", called, dead, since),
     }
 
 
