@@ -30,6 +30,8 @@ class Field:
     nuclei: NDArray[np.uint16]  # (y, x) the same ids, only inside the nuclei
     phase: NDArray[np.float32]  # (y, x) rad, before optics: the specimen itself
     ids: NDArray[np.uint32]  # (cell,) ids of the visible cells, ascending
+    kind: NDArray[np.uint8]  # (cell,) CellKind
+    well: NDArray[np.uint32]  # (cell,) 0 in an open dish
     state: NDArray[np.uint8]  # (cell,) CellState
     specimen_state: NDArray[np.uint8]  # (cell,) LifeState
     minutes_since_rupture: NDArray[np.float64]  # (cell,) negative before, NaN unknown
@@ -97,6 +99,8 @@ def _field(
         nuclei=nuclei,
         phase=phase,
         ids=ids,
+        kind=cells.kind[order],
+        well=cells.well[order],
         state=np.where(cells.dead[order], CellState.DEAD, CellState.LIVE).astype(
             np.uint8
         ),
@@ -153,6 +157,7 @@ def _draw_culture(world: World, rng: Generator) -> dict[str, Any]:
         "area_scale": cells.area_scale * _factor(rng, 0.75, 1.3),
         "irregularity": cells.irregularity * _factor(rng, 0.7, 1.4),
         "granules": cells.granules * _factor(rng, 0.6, 1.6),
+        "floating_fraction": float(rng.uniform(0.0, 0.03)),
         "nucleus_contrast_sigma": float(rng.uniform(0.22, 0.38)),
     }
 

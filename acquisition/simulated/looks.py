@@ -150,7 +150,8 @@ def _roundness(
     cells: NDArray[np.void], age: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Give 0 for a spread cell to 1 for a sphere."""
-    hangs = (cells["ball_um"] > 0) | cells["hangs"]
+    # A cell of suspension has a roundness of its own, for effectors are polarised.
+    hangs = (cells["ball_um"] == 0) & cells["hangs"]
     resting = np.where(hangs, 0.85, cells["plump"])
     begun = np.maximum(resting, cells["round_at_start"])
     swollen = np.maximum(resting, 0.08 + 0.5 * (1 - cells["calm"]))
@@ -184,7 +185,7 @@ def _outline(
     ragged = world.cells.irregularity / 0.15 * cells["rugged"]
     looks["irregularity"] = ragged * free * calm
     looks["aspect"] = 1 + (cells["aspect"] - 1) * free
-    looks["steepness"] = np.tanh(-0.3 + 0.18 * signs[:, Sign.LAMELLA])
+    looks["steepness"] = np.tanh(-0.3 + 0.12 * signs[:, Sign.LAMELLA])
     looks["rim"] = 0.11 * np.exp(-0.75 * signs[:, Sign.RIM]).clip(0, 2.5) * free
     depth = 0.009 * np.exp(0.55 * signs[:, Sign.CRENATION]).clip(0, 5)
     looks["crenation"] = depth * (1 - 0.6 * looks["roundness"])
@@ -215,7 +216,7 @@ def _nucleus(
     looks["nucleus_aspect"] = cells["nucleus_aspect"]
     looks["nucleus_turn"][:, 0] = np.cos(cells["nucleus_angle"])
     looks["nucleus_turn"][:, 1] = np.sin(cells["nucleus_angle"])
-    pale = np.exp(-0.18 * signs[:, Sign.NUCLEUS])
+    pale = np.exp(-0.13 * signs[:, Sign.NUCLEUS])
     looks["nucleus_contrast"] = cells["nucleus_contrast"] * pale
     looks["envelope"] = 0.10 * np.exp(0.6 * signs[:, Sign.ENVELOPE]).clip(0, 6)
     looks["nucleoli"] = cells["nucleoli"]

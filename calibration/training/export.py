@@ -25,6 +25,7 @@ from inference.cards import (
     Model,
     Normalisation,
     TrainingData,
+    load_model,
     save_model,
 )
 from inference.engines.torch_engine import TorchEngine
@@ -133,6 +134,13 @@ def golden_frame(
     return GoldenFrame(frame, planes[:, :_GOLDEN_PX, :_GOLDEN_PX].copy())
 
 
+def _identity(name: str | None) -> str | None:
+    """Name a model that a training began with, so that it is found again."""
+    if name is None:
+        return None
+    return f"{name} {load_model(name).card.weights_sha256[:16]}"
+
+
 def _draft(recipe: Recipe, steps: int, temperature: float) -> Card:
     """Give the card without figures and hashes, which come last."""
     settings = recipe.fields
@@ -160,7 +168,7 @@ def _draft(recipe: Recipe, steps: int, temperature: float) -> Card:
             ),
             steps=steps,
             seed=recipe.seed,
-            warm_start=recipe.warm_start,
+            warm_start=_identity(recipe.warm_start),
         ),
         simulated=(),
         real=(),
