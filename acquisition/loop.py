@@ -305,6 +305,8 @@ class Acquisition:
             simulated.size_px,
             self._microscope.pixel_size_um,
         )
+        if simulated.truth_detail == "full":
+            stand.keep_truth()
 
     def _take_requests(self) -> None:
         received = self._requests.receive(20)

@@ -160,6 +160,8 @@ class Simulated(Section):
     """"bank" plays a few cycles rendered beforehand, to measure the loop without it."""
     truth: bool = True
     """Write the exact truth beside the run."""
+    truth_detail: Literal["basic", "full"] = "full"
+    """"full" adds what takes time of its own: later places, whole masks, haloed mass."""
     faults: dict[Annotated[int, Field(ge=0)], CameraFault] = {}
     """Drill: number of the exposure (from 0) -> what goes wrong with it, or from it on
     for the next frame: a stage that misses its next move, a modulator that stands."""

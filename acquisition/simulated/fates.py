@@ -27,10 +27,23 @@ FRAGMENTATION_MIN = 150.0
 """From the first fragments to nothing but apoptotic bodies."""
 BIRTH_UM = 5.0
 """Distance of a daughter from the middle of her mother."""
-INHERITED = (
-    "kind well walls_um lesions centre_um angle_rad speed_um_per_min persistence_min "
-    "pace spread ball_um nucleoli lift_um hangs squeeze granules"
-).split()
+INHERITED = [
+    "kind",
+    "well",
+    "lesions",
+    "centre_um",
+    "angle_rad",
+    "speed_um_per_min",
+    "persistence_min",
+    "pace",
+    "spread",
+    "ball_um",
+    "nucleoli",
+    "lift_um",
+    "hangs",
+    "squeeze",
+    "granules",
+]
 """What daughters have from their mother; everything else is drawn anew."""
 DETACHED_UM = (10.0, 40.0)
 MITOTIC_LIFT_UM = (1.5, 6.0)
@@ -87,6 +100,7 @@ def age_cells(
     cells["die_min"][struck] = np.minimum(cells["die_min"][struck], now_min)
     dying = resting & (cells["die_min"] <= now_min)
     necrotic = dying & (rng.random(len(cells)) < death.necrotic_fraction)
+    necrotic &= cells["killer"] == 0  # what effectors kill dies by apoptosis
     poison = drug_hazard_per_h(world, now_min) / 60
     poisoned = np.zeros(len(cells), np.bool_)
     if poison > 0:

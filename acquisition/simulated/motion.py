@@ -56,11 +56,12 @@ MOBILITY = np.array([1.0, 0.05, 0.5, 0.3, 0.05, 0.03, 0.15, 0.03])
 """Crawling speed of each `LifeState` relative to interphase."""
 HANGING_MOBILITY = 0.1
 """The same of cells that have nothing to crawl on."""
+CONJUGATE_MOBILITY = 0.15
+"""The same of an effector and its target while they hold each other."""
 EFFORT = 1.0
 """Cells that are held up push harder by this, so that a dish keeps its speed."""
 
 _INTERPHASE = int(LifeState.INTERPHASE)
-_ADHERENT = int(CellKind.ADHERENT)
 
 
 class Moving(NamedTuple):
@@ -68,7 +69,6 @@ class Moving(NamedTuple):
 
     kind: Any
     well: Any
-    walls_um: Any
     state: Any
     cycle: Any
     cycle_min: Any
@@ -108,6 +108,7 @@ def moving(cells: NDArray[np.void]) -> Moving:
 def mobility(cells: NDArray[np.void]) -> NDArray[np.float64]:
     """Give the factor of each cell on its velocity: its path is mobility x velocity."""
     ground = np.where(cells["hangs"], HANGING_MOBILITY, 1.0)
+    ground *= np.where(cells["partner"] > 0, CONJUGATE_MOBILITY, 1.0)
     effort = 1 + EFFORT * np.minimum(cells["crowd"], 1)
     return np.asarray(MOBILITY[cells["state"]] * cells["pace"] * ground * effort)
 
@@ -124,15 +125,17 @@ def step(
     columns = moving(cells)
     kicks = np.empty((len(cells), 4))
     reach = COUPLING * 2.3 * around.neighbour_um
-    first, after, bins = _binned(cells["centre_um"], reach, around.half_um)
-    share_kicks(columns, noise, around.neighbour_um, (first, after, bins), kicks)
+    binned = _binned(cells["centre_um"], reach, around.half_um)
+    ground = _ground(cells, around.neighbour_um)
+    scale_um = COUPLING * around.neighbour_um
+    share_kicks(cells["centre_um"], ground, noise, scale_um, binned, kicks)
     crawl(columns, around, mobility(cells), kicks, noise)
     push_apart(cells, around.half_um, STEP_MIN)
     reshape(columns, around.progress, IS_DEAD, noise)
 
 
 def push_apart(cells: NDArray[np.void], half_um: float, minutes: float) -> None:
-    """Let overlapping cells give way for some time, and keep them inside their walls.
+    """Let overlapping cells give way for some time, and keep them inside the field.
 
     Sets the crowd of every cell.
     """
@@ -155,8 +158,11 @@ def flow_step(
     )
 
 
-Bins = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
-"""Bin of every cell, start of every bin in the order, and cells in order of bins."""
+def _ground(cells: NDArray[np.void], neighbour_um: float) -> NDArray[np.int64]:
+    """Give what each cell crawls on: its well, -1 where none or by its own mind."""
+    crawls = (cells["state"] == LifeState.INTERPHASE) & ~cells["hangs"]
+    crawls &= (cells["kind"] == CellKind.ADHERENT) & (neighbour_um > 0)
+    return np.where(crawls, cells["well"].astype(np.int64), -1)
 
 
 def _binned(
@@ -164,8 +170,8 @@ def _binned(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[int, float, float]]:
     """Sort cells into square bins at least as wide as the reach.
 
-    Gives the cells in the order of their bins, the start of every bin, and edge count,
-    width and offset of the bins.
+    Gives the cells in the order of their bins, the start of every bin in it, and of
+    the bins the number along an edge, the width and the offset.
     """
     most = max(1, math.isqrt(len(centre_um)))
     edge = max(1, min(most, int(2 * half_um / max(reach_um, 1e-6))))
@@ -179,27 +185,25 @@ def _binned(
 
 @njit(nogil=True, cache=True)
 def share_kicks(
-    cells: Any,
+    centre_um: NDArray[np.float64],
+    ground: NDArray[np.int64],
     noise: NDArray[np.float64],
-    neighbour_um: float,
+    scale_um: float,
     binned: Any,
     kicks: NDArray[np.float64],
 ) -> None:
-    """Mix the kicks of neighbours that crawl on the same ground, to unit variance.
+    """Mix the kicks of neighbours that crawl on the same ground, at unit variance.
 
     Steps: for each cell, weighted sum of the noise over the 3 x 3 bins around it, then
     division by the root of the sum of squared weights. Others keep their own noise.
     """
     order, starts, (edge, width, half) = binned
-    scale = COUPLING * neighbour_um
     for i in range(len(kicks)):
         total = 1.0
-        for k in range(4):
-            kicks[i, k] = noise[i, k]
-        alone = cells.hangs[i] or cells.kind[i] != _ADHERENT
-        if alone or scale <= 0 or cells.state[i] != _INTERPHASE:
+        kicks[i] = noise[i, :4]
+        if ground[i] < 0:
             continue
-        y, x = cells.centre_um[i, 0], cells.centre_um[i, 1]
+        y, x = centre_um[i, 0], centre_um[i, 1]
         by = min(max(int((y + half) / width), 0), edge - 1)
         bx = min(max(int((x + half) / width), 0), edge - 1)
         for row in range(max(by - 1, 0), min(by + 2, edge)):
@@ -207,26 +211,17 @@ def share_kicks(
             high = row * edge + min(bx + 1, edge - 1)
             for place in range(starts[low], starts[high + 1]):
                 j = order[place]
-                if (
-                    j == i
-                    or cells.hangs[j]
-                    or cells.kind[j] != _ADHERENT
-                    or cells.state[j] != _INTERPHASE
-                    or cells.well[j] != cells.well[i]
-                ):
+                if j == i or ground[j] != ground[i]:
                     continue
-                dy = cells.centre_um[j, 0] - y
-                dx = cells.centre_um[j, 1] - x
-                far = (dy * dy + dx * dx) / (2 * scale * scale)
+                dy = centre_um[j, 0] - y
+                dx = centre_um[j, 1] - x
+                far = (dy * dy + dx * dx) / (2 * scale_um * scale_um)
                 if far < 2.65:
                     weight = math.exp(-far)
                     total += weight * weight
                     for k in range(4):
                         kicks[i, k] += weight * noise[j, k]
-        if total > 1.0:
-            total = 1 / math.sqrt(total)
-            for k in range(4):
-                kicks[i, k] *= total
+        kicks[i] /= math.sqrt(total)
 
 
 @njit(nogil=True, cache=True)
@@ -327,25 +322,19 @@ def repel(cells: Any, binned: Any, push: NDArray[np.float64]) -> None:
 def confine(
     cells: Any, push: NDArray[np.float64], minutes: float, half_um: float
 ) -> None:
-    """Give way, and turn back at the walls; in a well the whole body stays inside.
+    """Give way, and turn back at the walls of the field.
 
-    Steps for each axis: move; mirror place and velocity at a wall that was crossed;
-    where two walls leave no room, stay in their middle.
+    Steps for each axis: move; mirror place and velocity at a wall that was crossed.
     """
     for i in range(len(push)):
-        inset = cells.radius_um[i] if cells.well[i] > 0 else 0.0
         for axis in range(2):
-            low = max(cells.walls_um[i, 0, axis] + inset, -half_um)
-            high = min(cells.walls_um[i, 1, axis] - inset, half_um)
             place = cells.centre_um[i, axis] + minutes * push[i, axis]
             speed = cells.velocity_um_per_min[i, axis]
-            if low > high:
-                place = (low + high) / 2
-            elif place < low:
-                place = min(2 * low - place, high)
+            if place < -half_um:
+                place = min(-2 * half_um - place, half_um)
                 speed = abs(speed)
-            elif place > high:
-                place = max(2 * high - place, low)
+            elif place > half_um:
+                place = max(2 * half_um - place, -half_um)
                 speed = -abs(speed)
             cells.centre_um[i, axis] = place
             cells.velocity_um_per_min[i, axis] = speed

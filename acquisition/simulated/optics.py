@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from acquisition.simulated.background import illumination, phase_background
+from acquisition.simulated.chip import Walls
 from acquisition.simulated.optics_kernels import (
     bend_light,
     block_means,
@@ -50,7 +51,14 @@ class Optics:
     field_um
         Edge of the field in which particles lie.
     pattern
-        What else is fixed in the dish, such as the walls of wells.
+        What else is fixed in the dish; ``None``: the walls of the wells, if any.
+
+    Attributes
+    ----------
+    lamp
+        (y, x) electrons at unit intensity and nominal exposure.
+    background
+        (y, x) phase of the empty dish, rad.
     """
 
     def __init__(
@@ -65,10 +73,10 @@ class Optics:
         rng = np.random.default_rng([seed, OPTICS_STREAM])
         settings = world.optics
         per_unit = world.camera.background_e / settings.ring_amplitude**2
-        self._light = illumination(settings, rng, size_px) * np.float32(per_unit)
-        self._background = phase_background(settings, rng, size_px)
+        self.lamp = illumination(settings, rng, size_px) * np.float32(per_unit)
+        self.background = phase_background(settings, rng, size_px)
         self._particles = Particles(settings, rng, field_um)
-        self._pattern = pattern
+        self._pattern = Walls.of(world, seed) if pattern is None else pattern
         sigma = settings.halo_um / 2 / settings.pixel_um
         self._block = _block_size(sigma)
         # The blocks and the interpolation between them blur as well.
@@ -119,7 +127,7 @@ class Optics:
 
     @property
     def light(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The field (part, y, x) of the last `frames`, and its direct light on blocks."""
+        """The field (part, y, x) of the last `frames`, and its direct light coarsely."""
         return self._field, self._low
 
     def brightfield(
@@ -134,7 +142,7 @@ class Optics:
         self.blur(phase, defocus_um)
         bend = 2 * self._bend(defocus_um + settings.brightfield_defocus_um)
         numbers = (bend, settings.absorption_per_rad, settings.ring_amplitude**2)
-        bend_light(self._soft, self._light, numbers, out)
+        bend_light(self._soft, self.lamp, numbers, out)
 
     def blur(self, phase: NDArray[np.float32], defocus_um: float) -> None:
         """First part of `frames`: the point spread of the objective."""
@@ -147,7 +155,7 @@ class Optics:
         """Second part of `frames`: the field, and its direct light on a coarse grid."""
         cosine, sine = self._field
         bend = self._bend(defocus_um)
-        make_field(self._soft, self._background, bend, cosine, sine)
+        make_field(self._soft, self.background, bend, cosine, sine)
         block_means(cosine, self._block, self._low[0])
         block_means(sine, self._block, self._low[1])
         sigma = (0, self._coarse_sigma, self._coarse_sigma)
@@ -159,7 +167,7 @@ class Optics:
         steps = np.arange(4) * math.pi / 2 + np.array(settings.step_error_rad)
         turn = np.stack([np.cos(steps), np.sin(steps)], 1).astype(np.float32)
         turn *= np.float32(settings.ring_amplitude)
-        interfere((self._field[0], self._field[1]), self._low, turn, self._light, out)
+        interfere((self._field[0], self._field[1]), self._low, turn, self.lamp, out)
 
     def _bend(self, defocus_um: float) -> float:
         """Give what defocus takes from the amplitude for a unit Laplacian, in px^2."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from acquisition.simulated.composition import SpriteStore, clear, compose
 from acquisition.simulated.looks import LARGEST_RADIUS_UM, look_at
+from acquisition.simulated.masks import Placed
 from acquisition.simulated.population import LifeState
 from acquisition.simulated.specimen import Specimen
 from acquisition.simulated.sprites import (
@@ -34,6 +35,8 @@ FAST_MIN = 12.0
 """A cell changes fast for this long after a change of state."""
 FAST_REFRESH_MIN = 0.5
 """A cell that changes fast is drawn anew after this time."""
+TURN_RAD = 0.15
+"""A cell that has turned further is drawn anew; effectors turn within a minute."""
 LIFT_BLUR = 0.25
 """Blur in um, one standard deviation, of a cell that hangs a um above the others."""
 LEAST_BLUR_PX = 0.8
@@ -72,6 +75,7 @@ class Renderer:
         self._drawn_state = np.full(capacity, -1)
         self._drawn_min = np.full(capacity, -np.inf)
         self._drawn_pg = np.ones(capacity)
+        self._drawn_angle = np.zeros(capacity)
         self._free = list(range(capacity - 1, -1, -1))
         self._slots.clear()
 
@@ -88,6 +92,11 @@ class Renderer:
         All maps are (y, x); the middle of the frame is at ``centre_um`` (y, x) of the
         specimen.
         """
+        self.draw(specimen, centre_um)
+        self.compose(phase, labels, nuclei)
+
+    def draw(self, specimen: Specimen, centre_um: tuple[float, float]) -> None:
+        """First part of `render`: draw the sprites that are worth it, and place all."""
         looks = look_at(specimen.cells, specimen.minutes, self.world)
         middle = (self.size_px - 1) / 2
         at_px = (looks["centre_um"] - centre_um) / self._pixel_um + middle
@@ -104,14 +113,30 @@ class Renderer:
         places = np.empty((len(slots), 3), np.float32)
         places[:, :2] = exact - corner
         places[:, 2] = looks["mass_pg"] / self._drawn_pg[slots]
+        self._places = places
+        self._placed = Placed(ids, corner, slots, self._halves, self._ranks)
+
+    def compose(
+        self,
+        phase: NDArray[np.float32],
+        labels: NDArray[np.uint16],
+        nuclei: NDArray[np.uint16],
+    ) -> None:
+        """Last part of `render`: put the sprites into the maps."""
+        ids, corner, slots, halves, ranks = self._placed
         maps = (phase, labels, nuclei, self._rank)
         clear(maps)
-        store = (self._halves, self._sprites, self._ranks)
-        compose(corner, ids.astype(np.uint16), slots, places, store, maps)
+        store = (halves, self._sprites, ranks)
+        compose(corner, ids.astype(np.uint16), slots, self._places, store, maps)
 
     def look(self, specimen: Specimen) -> None:
         """Give the cells their sizes without drawing them."""
         look_at(specimen.cells, specimen.minutes, self.world)
+
+    @property
+    def placed(self) -> Placed:
+        """Where the drawings of the last view lie; the next one overwrites them."""
+        return self._placed
 
     def sprite_areas(self, ids: NDArray[np.uint32]) -> NDArray[np.int64]:
         """Give the pixels of the whole mask of each visible cell, covered or not."""
@@ -161,6 +186,7 @@ class Renderer:
         self._drawn_state[slots[which]] = looks["state"][which]
         self._drawn_min[slots[which]] = now_min
         self._drawn_pg[slots[which]] = looks["mass_pg"][which]
+        self._drawn_angle[slots[which]] = looks["angle"][which]
         draw_cells_into(
             looks[which],
             slots[which],
@@ -181,6 +207,7 @@ class Renderer:
         worth = (self._drawn_state[slots] != state) | (
             fast & (stale_min > FAST_REFRESH_MIN)
         )
+        worth |= np.abs(looks["angle"] - self._drawn_angle[slots]) > TURN_RAD
         passed = min(now_min - self._rendered_min, REFRESH_MIN)
         self._rendered_min = now_min
         self._turns += len(slots) * passed / REFRESH_MIN

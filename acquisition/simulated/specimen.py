@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.errors import BadWorld
+from acquisition.simulated.chip import Chip
 from acquisition.simulated.doses import irradiate, progress_left
+from acquisition.simulated.encounters import live_in_wells, meet
 from acquisition.simulated.fates import age_cells, begin, divide, dry_mass_pg
 from acquisition.simulated.looks import radius_um
 from acquisition.simulated.motion import (
@@ -27,12 +29,16 @@ from acquisition.simulated.motion import (
     push_apart,
     step,
 )
-from acquisition.simulated.population import IS_DEAD, assign_states, draw_cells
+from acquisition.simulated.nanowell import fill_wells, in_suspension
+from acquisition.simulated.population import (
+    IS_DEAD,
+    MOST_CELLS,
+    assign_states,
+    draw_cells,
+)
 from acquisition.simulated.sections import Mix
 from acquisition.simulated.world import World
 
-MOST_CELLS = 16_000
-"""Cells at the start; all daughters must find an id of 16 bits as well."""
 STREAM = 1
 """Number of the random stream of fates."""
 MOTION_STREAM = 11
@@ -40,10 +46,17 @@ DOSE_STREAM = 12
 
 STEP_US = 20_000_000
 STEPS_A_MINUTE = 3
-SMOOTH = (
-    "centre_um velocity_um_per_min jitter_um angle_rad cycle lift_um squeeze "
-    "wobble texture_at"
-).split()
+SMOOTH = [
+    "centre_um",
+    "velocity_um_per_min",
+    "jitter_um",
+    "angle_rad",
+    "cycle",
+    "lift_um",
+    "squeeze",
+    "wobble",
+    "texture_at",
+]
 """Columns that are interpolated between two lattice times."""
 
 
@@ -55,6 +68,7 @@ class SpecimenCells:
     parent: NDArray[np.uint32]  # (cell,) 0 where it was there from the start
     kind: NDArray[np.uint8]  # (cell,) CellKind
     well: NDArray[np.uint32]  # (cell,) 0 in an open dish
+    killer: NDArray[np.uint32]  # (cell,) effector it has begun to die of, 0 none
     centre_um: NDArray[np.float64]  # (cell, yx) the field centre is 0 0
     lift_um: NDArray[np.float64]  # (cell,) height above the others
     state: NDArray[np.uint8]  # (cell,) LifeState
@@ -92,24 +106,24 @@ class Specimen:
         self, world: World, seed: int, field_um: float, mix: Mix | None = None
     ) -> None:
         self.world = world
+        self.chip: Chip | None = None
         self.field_um = field_um
         self.dose_gy = 0.0
         self.given: list[tuple[float, float]] = []
         self._entropy = [seed]
         rng = self._fates = np.random.default_rng([seed, STREAM])
         self._motion = np.random.default_rng([seed, MOTION_STREAM])
-        view_um = 1024 * world.optics.pixel_um
-        count = round(world.cells.n * (field_um / view_um) ** 2)
-        if count > MOST_CELLS:
-            raise BadWorld(
-                f"cells.n = {world.cells.n} a view makes {count} cells in a field of "
-                f"{field_um:.0f} um with stage.margin_um = {world.stage.margin_um:g}; "
-                f"at most {MOST_CELLS} can be simulated: lower one of the two"
-            )
-        cells = draw_cells(world, rng, count)
+        mix = world.mix if mix is None else mix
+        if world.nanowell is None:
+            cells = self._scatter(rng)
+        else:
+            self.chip = Chip.lay(world.nanowell, seed)
+            self.field_um = field_um + 4 * world.nanowell.well_um
+            cells = fill_wells(world, world.nanowell, self.chip, field_um, rng)
+            mix = in_suspension(mix)
+        count = len(cells)
         cells["id"] = 1 + np.arange(count)
-        self._place(cells, rng)
-        assign_states(cells, world.mix if mix is None else mix, world, rng)
+        assign_states(cells, mix, world, rng)
         begin(cells, world, rng)
         cells["radius_um"] = radius_um(cells, 0.0, world)
         self._base = cells
@@ -121,6 +135,14 @@ class Specimen:
         self._doses = 0
         self._due = sorted(world.protocol.irradiate, key=lambda dose: dose.t_h)
         self._give_due_doses()
+
+    @classmethod
+    def under_stand(cls, world: World, seed: int, size_px: int) -> "Specimen":
+        """Make the specimen that a stand with this view has at its start."""
+        field_um = size_px * world.optics.pixel_um + 2 * world.stage.margin_um
+        specimen = cls(world, seed, field_um)
+        specimen.settle()
+        return specimen
 
     @property
     def time_s(self) -> float:
@@ -201,6 +223,7 @@ class Specimen:
             parent=cells["parent"].copy(),
             kind=cells["kind"].copy(),
             well=cells["well"].copy(),
+            killer=np.where(np.isfinite(commit), cells["killer"], 0).astype(np.uint32),
             centre_um=cells["centre_um"] + cells["jitter_um"],
             lift_um=cells["lift_um"].copy(),
             state=cells["state"].copy(),
@@ -218,6 +241,8 @@ class Specimen:
         """Push overlapping cells apart without letting time pass."""
         for _ in range(math.ceil(minutes / STEP_MIN)):
             push_apart(self._base, self.field_um / 2, STEP_MIN)
+            if self.chip is not None:
+                live_in_wells(self._base, self.chip)
         self._ahead = None
 
     def _advance_to_us(self, now_us: int) -> None:
@@ -244,6 +269,8 @@ class Specimen:
             )
             noise = self._motion.standard_normal((len(self._base), NOISES))
             step(self._ahead, around, noise)
+            if self.chip is not None:
+                live_in_wells(self._ahead, self.chip)
             self._flow = flow_step(self._flow, self._motion.standard_normal(2))
         return self._ahead
 
@@ -252,6 +279,8 @@ class Specimen:
         now = self._steps / STEPS_A_MINUTE
         self._give_due_doses()
         age_cells(self._base, now, 1.0, self.world, self._fates)
+        if self.world.nanowell is not None:
+            meet(self._base, now, self.world.nanowell, self._fates)
         cells = divide(self._base, now, self._next_id, self.world, self._fates)
         self._next_id = max(self._next_id, int(cells["id"].max(initial=0)) + 1)
         cells["radius_um"] = radius_um(cells, now, self.world)
@@ -274,6 +303,21 @@ class Specimen:
         if self._ahead is not None:
             for column in ("lesions", "cycle_min", "die_min"):
                 self._ahead[column] = self._base[column]
+
+    def _scatter(self, rng: np.random.Generator) -> NDArray[np.void]:
+        """Draw the cells of an open dish, with their places."""
+        view_um = 1024 * self.world.optics.pixel_um
+        count = round(self.world.cells.n * (self.field_um / view_um) ** 2)
+        if count > MOST_CELLS:
+            raise BadWorld(
+                f"cells.n = {self.world.cells.n} a view makes {count} cells in a field "
+                f"of {self.field_um:.0f} um with stage.margin_um = "
+                f"{self.world.stage.margin_um:g}; at most {MOST_CELLS} can be "
+                "simulated: lower one of the two"
+            )
+        cells = draw_cells(self.world, rng, count)
+        self._place(cells, rng)
+        return cells
 
     def _place(self, cells: NDArray[np.void], rng: np.random.Generator) -> None:
         """Scatter cells evenly; a few may lie on each other, as in a dish."""

@@ -27,6 +27,7 @@ from acquisition.simulated.render import Renderer
 from acquisition.simulated.specimen import Specimen
 from acquisition.simulated.truth import TruthFrame, truth_of
 from acquisition.simulated.view import Cycle, visible_cells
+from acquisition.simulated.witness import Witness
 from acquisition.simulated.world import World
 
 __all__ = ["Cycle", "SimulatedStand"]
@@ -43,6 +44,7 @@ LEAD = 0.6
 """The next cycle is begun after this part of the interval between frames."""
 STALE = 3
 """A used cycle is not shown again after this many noticeable movements."""
+SLIM_STEPS = 4
 CONTRAST_STEP = 1
 """The step of the modulator that is positive phase contrast."""
 NICENESS = 5
@@ -97,9 +99,10 @@ class SimulatedStand:
         self._channels = tuple(dict.fromkeys(channels))
         self._clock = clock
         self._source = source
-        speed_um_per_s = max(world.cells.speed_um_per_h, 1.0) / 3600
+        speed_um_per_s = max(world.speed_um_per_h, 1.0) / 3600
         self._noticeable_s = NOTICEABLE_PX * world.optics.pixel_um / speed_um_per_s
         self._build(seed)
+        self._witness: Witness | None = None
         self._view = View()
         self._started = False
         self._closing = threading.Event()
@@ -117,15 +120,13 @@ class SimulatedStand:
 
     def _build(self, seed: int) -> None:
         world, size_px = self.world, self.size_px
-        field_um = size_px * world.optics.pixel_um + 2 * world.stage.margin_um
-        self._specimen = Specimen(world, seed, field_um)
+        self._specimen = Specimen.under_stand(world, seed, size_px)
+        field_um = self._specimen.field_um
         self._renderer = Renderer(world, size_px)
         self._optics = Optics(world, seed, size_px, field_um)
         self._stains = Stains(world, seed, size_px)
         self._camera = CameraModel(world, seed, size_px)
         self._phase = np.empty((size_px, size_px), np.float32)
-        self._renderer.look(self._specimen)
-        self._specimen.settle()
 
     @property
     def dose_gy(self) -> float:
@@ -141,6 +142,12 @@ class SimulatedStand:
     def channels(self) -> tuple[str, ...]:
         """The channels that will be looked at."""
         return self._channels
+
+    def keep_truth(self) -> None:
+        """Let every cycle from now on tell the truth in full; see `Insight`."""
+        with self._work:
+            self._witness = Witness(self._specimen)
+            self._newest = None
 
     def start(self) -> None:
         """Let the specimen follow the clock, or fill the bank."""
@@ -281,6 +288,12 @@ class SimulatedStand:
             frames = self._glow(channel, maps, defocus)
         else:
             frames = self._transmit(channel, centre, defocus)
+        insight = None
+        if self._witness is not None:
+            light = self._optics.light if len(frames) == SLIM_STEPS else None
+            insight = self._witness.insight(
+                self._specimen, cells, labels, self._renderer.placed, off, light
+            )
         cycle = Cycle(
             time_s=self._specimen.time_s,
             stage_yx_um=view.stage_yx_um,
@@ -290,6 +303,7 @@ class SimulatedStand:
             nuclei=nuclei,
             cells=cells,
             channel=channel,
+            insight=insight,
         )
         self._cpu_s += time.thread_time() - began_s
         return cycle
@@ -362,6 +376,7 @@ def warm_up(world: World, channels: Sequence[str]) -> None:
     """
     clock = Clock("stepped")
     stand = SimulatedStand(world, 0, WARM_UP_PX, clock, channels=channels)
+    stand.keep_truth()
     stand.start()
     image = np.empty((WARM_UP_PX, WARM_UP_PX), np.uint16)
     for channel in channels:

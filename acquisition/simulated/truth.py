@@ -7,10 +7,9 @@ frame, and a frame table whose rows are written last and count as commit marks.
 
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
 import h5py
 import hdf5plugin
@@ -18,71 +17,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.errors import BadRun
+from acquisition.simulated.masks import MASK_ROW, unpack
+from acquisition.simulated.truth_records import (
+    CELL_ROW,
+    DOSE_ROW,
+    FORMAT,
+    FRAME_ROW,
+    PAIR_ROW,
+    TruthFrame,
+    cell_rows,
+    frame_of,
+    pair_rows,
+    truth_of,
+)
 from acquisition.simulated.view import Cycle
 from acquisition.simulated.world import World
 
-FORMAT: Final = "vigil-truth/1"
+__all__ = ["TruthFrame", "TruthReader", "TruthWriter", "truth_of"]
+
 FLUSH_S = 1.0
 """Wall seconds between two flushes."""
-
-FRAME_ROW = np.dtype(
-    [
-        ("sequence", "<i8"),
-        ("time_s", "<f8"),  # experiment time of the frame
-        ("specimen_s", "<f8"),  # of the specimen it shows, a little earlier
-        ("cell_stop", "<i8"),  # rows of the frame end here ...
-        ("pair_stop", "<i8"),  # ... and begin where those of the frame before end
-    ]
-)
-CELL_ROW = np.dtype(
-    [
-        ("id", "<u4"),
-        ("parent", "<u4"),
-        ("centre_um", "<f8", 2),
-        ("state", "u1"),
-        ("dead", "u1"),
-        ("minutes_since_rupture", "<f8"),
-        ("mass_pg", "<f8"),
-        ("area_px", "<i8"),
-    ]
-)
-
-
-@dataclass(frozen=True, slots=True)
-class TruthFrame:
-    """What is in one frame; the rows are ordered by id."""
-
-    sequence: int
-    time_s: float
-    labels: NDArray[np.uint16]  # (y, x) ids, 0 background
-    id: NDArray[np.int64]  # (cell,) visible cells
-    parent: NDArray[np.int64]  # (cell,) 0 unknown
-    centre_um: NDArray[np.float64]  # (cell, yx) stage coordinates
-    state: NDArray[np.uint8]  # (cell,) LifeState
-    dead: NDArray[np.bool_]  # (cell,) membrane ruptured
-    minutes_since_rupture: NDArray[np.float64]  # (cell,) negative before, NaN unknown
-    mass_pg: NDArray[np.float64]  # (cell,) true dry mass
-    area_px: NDArray[np.int64]  # (cell,) visible pixels
-    touching: NDArray[np.int64]  # (pair, 2) ids whose masks lie <= 2 px apart
-
-
-def truth_of(sequence: int, time_s: float, cycle: Cycle) -> TruthFrame:
-    """Give the truth of a cycle as that of a numbered frame."""
-    cells = cycle.cells
-    return TruthFrame(
-        sequence=sequence,
-        time_s=time_s,
-        labels=cycle.labels,
-        id=cells.id.astype(np.int64),
-        parent=cells.parent.astype(np.int64),
-        centre_um=cells.centre_um,
-        state=cells.state,
-        dead=cells.dead,
-        minutes_since_rupture=cells.minutes_since_rupture,
-        mass_pg=cells.mass_pg,
-        area_px=cells.area_px,
-        touching=cells.touching.astype(np.int64),
-    )
+TABLES = {
+    "cells": ("cell_stop", CELL_ROW),
+    "pairs": ("pair_stop", PAIR_ROW),
+    "masks": ("mask_stop", MASK_ROW),
+    "mask_bytes": ("byte_stop", np.dtype("u1")),
+    "doses": ("dose_stop", DOSE_ROW),
+}
+"""Tables of rows, each with the column of the frame table that says where they end."""
 
 
 class TruthWriter:
@@ -115,36 +77,55 @@ class TruthWriter:
         self._file.attrs["world_hash"] = world.hash
         self._file.attrs["seed"] = seed
         self._file.attrs["pixel_size_um"] = pixel_size_um
+        self._file.attrs["size_px"] = size_px
         self._frames = self._table("frames", FRAME_ROW)
-        self._cells = self._table("cells", CELL_ROW)
-        self._pairs = self._table("pairs", np.dtype(("<u4", 2)))
-        self._labels = self._file.create_dataset(
-            "labels",
-            shape=(0, size_px, size_px),
-            maxshape=(None, size_px, size_px),
-            chunks=(1, size_px, size_px),
-            dtype="<u2",
-            compression=hdf5plugin.Bitshuffle(cname="lz4"),
-        )
+        self._tables = {
+            name: self._table(name, row) for name, (_, row) in TABLES.items()
+        }
+        self._labels = self._maps("labels", size_px, size_px, "<u2")
+        # Eight pixels a byte: where a cell's nucleus is, its label is known already.
+        self._nuclei = self._maps("nuclei", size_px, -(-size_px // 8), "u1")
         self._file.swmr_mode = True  # from here on no new data sets or attributes
         self._flushed_at = time.monotonic()
         self._flush()
 
     def write(self, sequence: int, time_s: float, cycle: Cycle) -> None:
         """Add a frame: what ``cycle`` showed under this number at this time."""
-        cells = cycle.cells
-        rows = np.empty(len(cells.id), CELL_ROW)
-        for name in CELL_ROW.names or ():
-            rows[name] = getattr(cells, name)
         number = len(self._frames)
-        self._labels.resize(number + 1, axis=0)
-        self._labels[number] = cycle.labels
-        cell_stop = _append(self._cells, rows)
-        pair_stop = _append(self._pairs, cells.touching)
-        mark = (sequence, time_s, cycle.time_s, cell_stop, pair_stop)
-        _append(self._frames, np.array([mark], FRAME_ROW))
+        for maps, new in (
+            (self._labels, cycle.labels),
+            (self._nuclei, np.packbits(cycle.nuclei > 0, axis=1)),
+        ):
+            maps.resize(number + 1, axis=0)
+            maps[number] = new
+        mark = np.zeros(1, FRAME_ROW)
+        mark["sequence"], mark["time_s"] = sequence, time_s
+        mark["specimen_s"], mark["focus_um"] = cycle.time_s, cycle.focus_um
+        mark["stage_yx_um"] = cycle.stage_yx_um
+        for name, rows in self._rows(cycle).items():
+            mark[TABLES[name][0]] = _append(self._tables[name], rows)
+        _append(self._frames, mark)
         if time.monotonic() - self._flushed_at >= FLUSH_S:
             self._flush()
+
+    def _rows(self, cycle: Cycle) -> dict[str, NDArray[Any]]:
+        """Give the new rows of every table."""
+        masks = np.zeros(0, MASK_ROW)
+        bits = np.zeros(0, np.uint8)
+        doses = np.zeros(0, DOSE_ROW)
+        if cycle.insight is not None:
+            bits = cycle.insight.masks.bits
+            masks = cycle.insight.masks.rows.copy()
+            masks["byte_stop"] += len(self._tables["mask_bytes"])
+            known = len(self._tables["doses"])
+            doses = np.array(list(cycle.insight.given[known:]), DOSE_ROW)
+        return {
+            "cells": cell_rows(cycle),
+            "pairs": pair_rows(cycle),
+            "masks": masks,
+            "mask_bytes": bits,
+            "doses": doses,
+        }
 
     def close(self) -> None:
         """Flush and close; closing twice does no harm."""
@@ -153,18 +134,29 @@ class TruthWriter:
             self._file.close()
 
     def _table(self, name: str, dtype: np.dtype[Any]) -> h5py.Dataset:
-        inner = dtype.shape
+        rows = 65_536 if dtype.itemsize == 1 else 1024
+        return self._file.create_dataset(
+            name, shape=(0,), maxshape=(None,), chunks=(rows,), dtype=dtype
+        )
+
+    def _maps(self, name: str, height: int, width: int, dtype: str) -> h5py.Dataset:
         return self._file.create_dataset(
             name,
-            shape=(0, *inner),
-            maxshape=(None, *inner),
-            chunks=(1024, *inner),
-            dtype=dtype.base,
+            shape=(0, height, width),
+            maxshape=(None, height, width),
+            chunks=(1, height, width),
+            dtype=dtype,
+            compression=hdf5plugin.Bitshuffle(cname="lz4"),
         )
 
     def _flush(self) -> None:
         # The frame table last: its rows say that everything before them is there.
-        for table in (self._labels, self._cells, self._pairs, self._frames):
+        for table in (
+            self._labels,
+            self._nuclei,
+            *self._tables.values(),
+            self._frames,
+        ):
             table.flush()
         self._file.flush()
         self._flushed_at = time.monotonic()
@@ -195,6 +187,7 @@ class TruthReader:
         self.seed = int(self._file.attrs["seed"])
         self.world_hash = str(self._file.attrs["world_hash"])
         self.world_name = str(json.loads(self._file.attrs["world"])["name"])
+        self.size_px = int(self._file.attrs["size_px"])
         self._marks = self._committed()
         self._row = {int(s): i for i, s in enumerate(self._marks["sequence"])}
 
@@ -233,22 +226,44 @@ class TruthReader:
             raise BadRun(
                 f"{self._path}: no frame {sequence}; it holds {len(self._row)} frames"
             )
-        cells = self._cells(row)
-        pairs = slice(*self._range("pair_stop", row))
-        return TruthFrame(
-            sequence=int(sequence),
-            time_s=float(self._marks["time_s"][row]),
-            labels=self._file["labels"][row],
-            id=cells["id"].astype(np.int64),
-            parent=cells["parent"].astype(np.int64),
-            centre_um=cells["centre_um"],
-            state=cells["state"],
-            dead=cells["dead"].astype(np.bool_),
-            minutes_since_rupture=cells["minutes_since_rupture"],
-            mass_pg=cells["mass_pg"],
-            area_px=cells["area_px"],
-            touching=self._file["pairs"][pairs].astype(np.int64),
+        labels = np.asarray(self._file["labels"][row])
+        inside = np.unpackbits(self._file["nuclei"][row], axis=1, count=self.size_px)
+        mark = self._marks[row]
+        return frame_of(
+            (int(sequence), float(mark["time_s"]), float(mark["specimen_s"])),
+            (labels, np.where(inside, labels, np.uint16(0))),
+            self._rows("cells", row),
+            self._rows("pairs", row),
         )
+
+    def whole_mask(self, sequence: int, cell: int) -> NDArray[np.bool_]:
+        """Give the mask (y, x) of a cell, also where a neighbour hides it.
+
+        Without a truth kept in full, and outside the view, only what is visible.
+        """
+        mask = np.asarray(self.frame(sequence).labels == cell)
+        row = self._row[int(sequence)]
+        start = self._range("byte_stop", row)[0]
+        for covered in self._rows("masks", row):
+            stop = int(covered["byte_stop"])
+            if covered["id"] == cell:
+                top, left = int(covered["top"]), int(covered["left"])
+                box = unpack(covered, self._file["mask_bytes"][start:stop])
+                mask[top : top + box.shape[0], left : left + box.shape[1]] |= box
+            start = stop
+        return mask
+
+    @property
+    def world(self) -> World:
+        """The world of the run, as it was."""
+        return World.check(json.loads(self._file.attrs["world"]), str(self._path))
+
+    def unplanned_doses(self, sequence: int) -> list[tuple[float, float]]:
+        """Give the doses until a frame that the world does not plan: time in s, Gy."""
+        self.frame(sequence)
+        stop = int(self._marks["dose_stop"][self._row[int(sequence)]])
+        rows = self._file["doses"][:stop]
+        return [(float(row["time_s"]), float(row["gy"])) for row in rows]
 
     def deaths(self) -> list[tuple[int, float]]:
         """Give id and experiment time of every membrane rupture within the run.
@@ -273,20 +288,20 @@ class TruthReader:
     def _committed(self) -> NDArray[np.void]:
         """Give the frame rows whose cells, pairs and labels are all there."""
         marks = np.asarray(self._file["frames"][:])
-        whole = (
-            (marks["cell_stop"] <= len(self._file["cells"]))
-            & (marks["pair_stop"] <= len(self._file["pairs"]))
-            & (np.arange(len(marks)) < len(self._file["labels"]))
-            & (marks["sequence"] > 0)
-        )
+        whole = marks["sequence"] > 0
+        for name, (stop, _) in TABLES.items():
+            whole &= marks[stop] <= len(self._file[name])
+        for name in ("labels", "nuclei"):
+            whole &= np.arange(len(marks)) < len(self._file[name])
         return marks[: len(whole) if whole.all() else int(np.argmin(whole))]
 
     def _range(self, column: str, row: int) -> tuple[int, int]:
         start = int(self._marks[column][row - 1]) if row else 0
         return start, int(self._marks[column][row])
 
-    def _cells(self, row: int) -> NDArray[np.void]:
-        return np.asarray(self._file["cells"][slice(*self._range("cell_stop", row))])
+    def _rows(self, table: str, row: int) -> NDArray[np.void]:
+        start, stop = self._range(TABLES[table][0], row)
+        return np.asarray(self._file[table][start:stop])
 
 
 def _append(table: h5py.Dataset, rows: NDArray[Any]) -> int:

@@ -1,11 +1,12 @@
 """One cycle: what the stand shows during the steps of one frame, and what is in it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from acquisition.simulated.masks import WholeMasks
 from acquisition.simulated.specimen import SpecimenCells
 
 TOUCH_PX = 2
@@ -20,13 +21,36 @@ class VisibleCells:
 
     id: NDArray[np.uint32]  # (cell,) their value in the label map
     parent: NDArray[np.uint32]  # (cell,) 0 unknown
+    kind: NDArray[np.uint8]  # (cell,) CellKind
+    well: NDArray[np.uint32]  # (cell,) 0 in an open dish
+    killer: NDArray[np.uint32]  # (cell,) effector it has begun to die of, 0 none
     centre_um: NDArray[np.float64]  # (cell, yx) stage coordinates
+    lift_um: NDArray[np.float64]  # (cell,) height above the others
     state: NDArray[np.uint8]  # (cell,) LifeState
     dead: NDArray[np.bool_]  # (cell,) membrane ruptured
+    minutes_since_commit: NDArray[np.float64]  # (cell,) of dying; NaN: it has not
     minutes_since_rupture: NDArray[np.float64]  # (cell,) negative before, NaN unknown
     mass_pg: NDArray[np.float64]  # (cell,) true dry mass
+    dose_gy: NDArray[np.float64]  # (cell,) absorbed so far
+    velocity_um_per_min: NDArray[np.float64]  # (cell, yx) of the persistent walk
+    jitter_um: NDArray[np.float64]  # (cell, yx) part of the centre
+    mobility: NDArray[np.float64]  # (cell,) the path is mobility x velocity
     area_px: NDArray[np.int64]  # (cell,) visible pixels
+    nucleus_px: NDArray[np.int64]  # (cell,) visible pixels of the nucleus
     touching: NDArray[np.uint32]  # (pair, 2) ids whose masks lie <= 2 px apart
+    gap_px: NDArray[np.float64]  # (pair,) between the nearest pixel centres
+
+
+@dataclass(frozen=True, slots=True)
+class Insight:
+    """What costs more to know of a cycle than what is in view."""
+
+    later_um: NDArray[np.float64]  # (cell, horizon, yx) stage coordinates, NaN: ended
+    haloed_mass_pg: NDArray[np.float64]  # (cell,) as a phase image has it, or NaN
+    onset_s: NDArray[np.float64]  # (pair,) first seen touching; NaN: since before
+    overlap_px: NDArray[np.int64]  # (pair,) that both whole masks cover
+    masks: WholeMasks  # of the cells that a neighbour covers in part
+    given: tuple[tuple[float, float], ...]  # doses nobody planned: time in s, Gy
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,34 +65,44 @@ class Cycle:
     nuclei: NDArray[np.uint16]  # (y, x) the same ids, only inside the nuclei
     cells: VisibleCells
     channel: str = "SLIM"  # what stood in the light path
+    insight: Insight | None = None  # where the truth is kept in full
 
 
 def visible_cells(
-    cells: SpecimenCells, labels: NDArray[np.uint16], drift_um: tuple[float, float]
+    cells: SpecimenCells,
+    labels: NDArray[np.uint16],
+    nuclei: NDArray[np.uint16],
+    off_um: tuple[float, float],
 ) -> VisibleCells:
     """Pick the cells that own a pixel, and find out which of them touch.
 
-    ``drift_um`` (y, x) is how far the specimen has crept under the stage.
+    ``off_um`` (y, x) is how far the specimen lies from where the stage says.
     """
     largest = int(cells.id.max(initial=0))
     area = label_areas(labels, largest)
     rows = np.argsort(cells.id)
     rows = rows[area[cells.id[rows]] > 0]
+    touching, gap_px = meetings(labels)
+    picked = {field.name: getattr(cells, field.name)[rows] for field in fields(cells)}
+    picked["centre_um"] = picked["centre_um"] - np.asarray(off_um)
     return VisibleCells(
-        id=cells.id[rows],
-        parent=cells.parent[rows],
-        centre_um=cells.centre_um[rows] - np.asarray(drift_um),
-        state=cells.state[rows],
-        dead=cells.dead[rows],
-        minutes_since_rupture=cells.minutes_since_rupture[rows],
-        mass_pg=cells.mass_pg[rows],
+        **picked,
         area_px=area[cells.id[rows]],
-        touching=touching_pairs(labels),
+        nucleus_px=label_areas(nuclei, largest)[cells.id[rows]],
+        touching=touching,
+        gap_px=gap_px,
     )
 
 
 def touching_pairs(labels: NDArray[np.uint16]) -> NDArray[np.uint32]:
     """Give the pairs of ids (smaller, larger) whose masks lie at most 2 px apart."""
+    return meetings(labels)[0]
+
+
+def meetings(
+    labels: NDArray[np.uint16],
+) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
+    """Give the pairs of `touching_pairs`, (pair, 2), and their gaps (pair,) in px."""
     room = 4096
     while True:
         keys = np.empty(room, np.int64)
@@ -76,8 +110,11 @@ def touching_pairs(labels: NDArray[np.uint16]) -> NDArray[np.uint32]:
         if count <= room:
             break
         room = count
-    pairs = np.unique(keys[:count])
-    return np.stack([pairs >> 16, pairs & 0xFFFF], axis=1).astype(np.uint32)
+    found = np.unique(keys[:count])
+    # The squared gap is the lowest part of a key: the first of a pair is the nearest.
+    pairs, first = np.unique(found >> 3, return_index=True)
+    ids = np.stack([pairs >> 16, pairs & 0xFFFF], axis=1).astype(np.uint32)
+    return ids, np.sqrt((found[first] & 7).astype(np.float64))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -101,9 +138,10 @@ def label_areas(labels: NDArray[np.uint16], largest: int) -> NDArray[np.int64]:
 def collect_neighbours(  # noqa: C901, PLR0912 (fused kernel, steps in the docstring)
     labels: NDArray[np.uint16], keys: NDArray[np.int64]
 ) -> int:
-    """Write a key ``smaller << 16 | larger`` for neighbouring labels, with repeats.
+    """Write keys of neighbouring labels, with repeats.
 
-    Gives the number of keys found, which may exceed the room in ``keys``.
+    A key is the smaller id, the larger id (16 bits) and the squared distance in px (3
+    bits). Gives the number of keys found, which may exceed the room in ``keys``.
 
     Steps for each row: copy it and the next two with an empty margin; mark on vectors
     the pixels with a label that meet another one in the half of the disc of radius
@@ -148,6 +186,7 @@ def collect_neighbours(  # noqa: C901, PLR0912 (fused kernel, steps in the docst
                         other = np.int64(rows[dy, x + dx + TOUCH_PX])
                         if other != 0 and other != mine:
                             key = int((min(mine, other) << 16) | max(mine, other))
+                            key = int((key << 3) | (dy * dy + dx * dx))
                             if key != before:
                                 if count < len(keys):
                                     keys[count] = key

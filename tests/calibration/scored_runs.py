@@ -12,7 +12,7 @@ from acquisition.archive.schema import RunFacts
 from acquisition.archive.writer import RunWriter
 from acquisition.records import CellState, Frame, Segmented
 from acquisition.simulated.truth import TruthWriter
-from acquisition.simulated.view import Cycle, VisibleCells, touching_pairs
+from acquisition.simulated.view import Cycle, VisibleCells, meetings
 from acquisition.simulated.world import World
 from configs.loading import dump_experiment, load_experiment
 from configs.schema import Log
@@ -75,16 +75,29 @@ def show(time_s: float) -> Cycle:
     since_min = np.full(PEOPLE, np.nan)
     since_min[DYING - 1] = (time_s - DEATH_S) / 60
     dead[DYING - 1] = time_s >= DEATH_S
+    touching, gap_px = meetings(labels)
+    zeros = np.zeros(PEOPLE)
     cells = VisibleCells(
         id=number.astype(np.uint32),
         parent=np.zeros(PEOPLE, np.uint32),
+        kind=np.zeros(PEOPLE, np.uint8),
+        well=np.zeros(PEOPLE, np.uint32),
+        killer=np.zeros(PEOPLE, np.uint32),
         centre_um=centre_px - (SIZE_PX - 1) / 2,
+        lift_um=zeros,
         state=np.where(dead, 6, 0).astype(np.uint8),
         dead=dead,
+        minutes_since_commit=since_min,
         minutes_since_rupture=since_min,
         mass_pg=np.full(PEOPLE, 100.0),
+        dose_gy=zeros,
+        velocity_um_per_min=np.zeros((PEOPLE, 2)),
+        jitter_um=np.zeros((PEOPLE, 2)),
+        mobility=zeros,
         area_px=np.bincount(labels.ravel(), minlength=PEOPLE + 1)[1:],
-        touching=touching_pairs(labels),
+        nucleus_px=np.bincount(labels.ravel(), minlength=PEOPLE + 1)[1:],
+        touching=touching,
+        gap_px=gap_px,
     )
     frames = np.zeros((4, 1, 1), np.float32)
     return Cycle(time_s, (0.0, 0.0), 0.0, frames, labels, labels, cells)
