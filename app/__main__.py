@@ -108,6 +108,11 @@ def _add_simulate(commands: Any) -> None:
     simulate.add_argument(
         "--quick", action="store_true", help="audit in seconds, without the network"
     )
+    simulate.add_argument(
+        "--controls",
+        action="store_true",
+        help="audit the product too: an empty dish, a specimen that stands still",
+    )
 
 
 def _add_score(commands: Any) -> None:
@@ -130,6 +135,14 @@ def _add_bench(commands: Any) -> None:
     live.add_argument("--seconds", type=float, default=30.0, metavar="S")
     live.add_argument("--source", choices=("live", "bank"), default="live")
     live.add_argument("--seed", type=int, default=1, metavar="N")
+    simulate = _new(
+        benches, "simulate", "the simulated microscope alone", _bench_simulate
+    )
+    simulate.add_argument(
+        "--size", type=int, metavar="N", help="edge of the frames; absent: 1024, 2048"
+    )
+    simulate.add_argument("--repeat", type=int, default=20, metavar="N")
+    simulate.add_argument("--seed", type=int, default=1, metavar="N")
 
 
 def _add_check(commands: Any) -> None:
@@ -177,6 +190,7 @@ def _simulate(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
             preview=options.preview,
             audit=options.audit,
             quick=options.quick,
+            controls=options.controls,
         ),
     )
     faults = result.get("faults", [])
@@ -206,6 +220,14 @@ def _bench_live(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
         options.size, options.fps, options.seconds, options.source, options.seed
     )
     _print_table(result)
+    return DONE, result
+
+
+def _bench_simulate(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    from calibration.benchmarks.simulate import bench_simulate
+
+    result = bench_simulate(options.size, options.repeat, options.seed)
+    _print_rows(result["rows"])
     return DONE, result
 
 
@@ -241,11 +263,25 @@ def _repair(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     return DONE, result
 
 
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    shown = [[_shown(value) for value in row.values()] for row in rows]
+    table = [list(rows[0]), *shown]
+    widths = [max(len(line[n]) for line in table) for n in range(len(rows[0]))]
+    for name, *values in table:
+        cells = [v.rjust(w) for v, w in zip(values, widths[1:], strict=True)]
+        print(name.ljust(widths[0]), *cells, sep="  ")
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def _print_table(result: dict[str, Any]) -> None:
     width = max(len(key) for key in result)
     for key, value in result.items():
-        shown = f"{value:.4g}" if isinstance(value, float) else value
-        print(f"{key:<{width}}  {'-' if shown is None else shown}")
+        print(f"{key:<{width}}  {_shown(value)}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -40,6 +40,7 @@ class Wishes:
     preview: Path | None = None
     audit: bool = False
     quick: bool = False
+    controls: bool = False
 
 
 def simulate(name_or_path: str, wishes: Wishes) -> dict[str, Any]:
@@ -66,6 +67,7 @@ def simulate(name_or_path: str, wishes: Wishes) -> dict[str, Any]:
     if wishes.audit and result.get("state") != "interrupted":
         with _progress() as bar:
             effort = QUICK if wishes.quick else Effort()
+            effort = replace(effort, product=wishes.controls)
             result |= audit_world(world, wishes.seed, Tasks(bar).tell, effort)
     return result
 
@@ -81,8 +83,8 @@ def _check(world: World, wishes: Wishes) -> None:
         raise BadInput(
             f"--preview {wishes.preview}: it shows a data set, give --output"
         )
-    if wishes.quick and not wishes.audit:
-        raise BadInput("--quick belongs to --audit")
+    if (wishes.quick or wishes.controls) and not wishes.audit:
+        raise BadInput("--quick and --controls belong to --audit")
     if not 0 <= wishes.seed <= LARGEST_SEED:
         raise BadInput(
             f"--seed {wishes.seed}: give a whole number from 0 to {LARGEST_SEED}"

@@ -23,7 +23,8 @@ from acquisition.simulated.population import LifeState
 from acquisition.simulated.stand import Cycle, SimulatedStand
 from acquisition.simulated.truth import TruthWriter
 from acquisition.simulated.world import World
-from configs.schema import SIMULATED_CHANNELS, Stand
+from calibration.audit.cells import stand_of
+from configs.schema import SIMULATED_CHANNELS
 from inference.phase import PhaseRetrieval, dry_mass_factor, phase_in_rad
 
 TRUTH, TABLE, WORLD, README = "truth.h5", "cells.csv", "world.toml", "README.md"
@@ -163,7 +164,7 @@ class DataSetWriter:
         self._text = (folder / TABLE).open("w", encoding="utf-8", newline="")
         self._table = csv.writer(self._text, lineterminator="\n")
         self._table.writerow(COLUMNS)
-        self._stand = _constants(world)
+        self._stand = stand_of(world)
         self._retrieve = PhaseRetrieval(self._stand, (plan.size_px, plan.size_px))
 
     def __enter__(self) -> "DataSetWriter":
@@ -287,17 +288,6 @@ def _exposed(stand: SimulatedStand, cycle: Cycle, number: int) -> NDArray[np.uin
     for step in range(steps):
         stand.expose(cycle, step, exposure_ms, number * steps + step, frames[step])
     return frames
-
-
-def _constants(world: World) -> Stand:
-    """Give the constants of the phase module as a calibration would find them."""
-    optics = world.optics
-    return Stand(
-        wavelength_um=optics.wavelength_um,
-        ring_amplitude=optics.ring_amplitude,
-        camera_offset_dn=world.camera.offset_dn,
-        refraction_increment_um3_per_pg=optics.refraction_increment_um3_per_pg,
-    )
 
 
 def _readme(plan: Plan) -> str:

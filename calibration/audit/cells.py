@@ -50,6 +50,17 @@ class AuditCells:
         return AuditCells(*(getattr(self, name)[rows] for name in names))
 
 
+def stand_of(world: World) -> Stand:
+    """Give the constants of the phase module as a calibration would find them."""
+    optics = world.optics
+    return Stand(
+        wavelength_um=optics.wavelength_um,
+        ring_amplitude=optics.ring_amplitude,
+        camera_offset_dn=world.camera.offset_dn,
+        refraction_increment_um3_per_pg=optics.refraction_increment_um3_per_pg,
+    )
+
+
 def picture_of(field: Field, world: World, seed: int) -> NDArray[np.float32]:
     """Give the picture that the product would look at in the world's modality.
 
@@ -57,12 +68,8 @@ def picture_of(field: Field, world: World, seed: int) -> NDArray[np.float32]:
     """
     optics = world.optics
     if optics.modality == "slim":
-        stand = Stand(
-            wavelength_um=optics.wavelength_um,
-            ring_amplitude=optics.ring_amplitude,
-            camera_offset_dn=world.camera.offset_dn,
-        )
-        return phase_in_rad(PhaseRetrieval(stand, field.labels.shape)(field.frames))
+        retrieve = PhaseRetrieval(stand_of(world), field.labels.shape)
+        return phase_in_rad(retrieve(field.frames))
     if optics.modality == "phase_contrast":
         counts = field.frames[CONTRAST_STEP]
     else:

@@ -23,6 +23,12 @@ from calibration.audit.classifiers import (
     linear,
     weighted_f1,
 )
+from calibration.audit.controls import (
+    control_faults,
+    product_controls,
+    sham_deaths,
+    shuffled_labels,
+)
 from calibration.audit.features import FEATURES, FIRST_ORDER
 from calibration.audit.latent import LatentCells, collect_latent
 from calibration.audit.network import Training, look_and_learn
@@ -40,10 +46,16 @@ class Effort:
     latent_cells: int = 8000
     network_cells: int = 9000
     """0: no network."""
+    shuffled: bool = True
+    sham: bool = True
+    product: bool = False
+    """Whether the product looks at an empty dish and at a frozen specimen."""
     training: Training = field(default_factory=Training)
 
 
-QUICK = Effort(feature_cells=900, latent_cells=4000, network_cells=0)
+QUICK = Effort(
+    feature_cells=900, latent_cells=4000, network_cells=0, shuffled=False, sham=False
+)
 """Seconds instead of minutes; figures are uncertain by about 0.01."""
 
 
@@ -79,11 +91,25 @@ def audit_world(
     result["auroc_cnn"] = None
     if effort.network_cells:
         result |= network_figures(cells, effort.training, tell)
-    faults = broken_gates(result, world.audit)
+    result |= _controls(world, seed, cells, effort, tell)
+    faults = broken_gates(result, world.audit) + control_faults(result)
     result["passed"] = not faults
     result["faults"] = faults
     result["seconds"] = time.monotonic() - started
     return result
+
+
+def _controls(
+    world: World, seed: int, cells: AuditCells, effort: Effort, tell: Progress
+) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    if effort.shuffled:
+        figures |= shuffled_labels(cells.first_fields(effort.feature_cells), tell)
+    if effort.sham:
+        figures |= sham_deaths(world, seed, tell)
+    if effort.product:
+        figures |= product_controls(world, seed, tell)
+    return figures
 
 
 def feature_figures(cells: AuditCells, tell: Progress) -> dict[str, Any]:
