@@ -120,13 +120,21 @@ def randomise(world: World, rng: Generator) -> World:
         "read_e": float(rng.uniform(1.0, 2.5)),
         "flicker": float(rng.uniform(0.0, 0.004)),
     }
-    return world.model_copy(
+    variant = world.model_copy(
         update={
             "optics": world.optics.model_copy(update=_draw_optics(world, rng)),
             "camera": world.camera.model_copy(update=camera),
             "cells": world.cells.model_copy(update=_draw_culture(world, rng)),
         }
     )
+    if world.nanowell is None:
+        return variant
+    chip = {
+        "turn_deg": float(rng.uniform(-4, 4)),
+        "wall_rad": world.nanowell.wall_rad * _factor(rng, 0.5, 2),
+    }
+    chips = world.nanowell.model_copy(update=chip)
+    return variant.model_copy(update={"nanowell": chips})
 
 
 def _draw_optics(world: World, rng: Generator) -> dict[str, Any]:

@@ -22,6 +22,8 @@ BODIES = 10
 FIBRES = 7
 NUCLEOLI = 4
 
+MOST_CELLS = 16_000
+"""Cells at the start; all daughters must find an id of 16 bits as well."""
 NEVER = math.inf
 TEXTURE_SAMPLES = 512
 """Edge of the granule tiles that every cell cuts its own texture from."""
@@ -57,7 +59,11 @@ CELL = np.dtype(
         ("parent", "u4"),
         ("kind", "u1"),  # CellKind
         ("well", "u4"),  # nanowell, 0 in an open dish
-        ("walls_um", "f8", (2, 2)),  # (low, high) x (y, x) that confine the cell
+        ("partner", "u4"),  # id of the cell it is conjugated with, 0: none
+        ("busy_until_min", "f8"),  # end of the conjugate, or of the pause after it
+        ("met", "u8"),  # bit id % 64 of each target about which it has decided
+        ("killer", "u4"),  # id of the effector it dies of, 0: none
+        ("blow_min", "f8"),  # time at which that kill takes effect
         ("state", "u1"),
         ("since_min", "f8"),  # specimen time at which the state began
         ("until_min", "f8"),  # at which it ends by itself
@@ -85,7 +91,7 @@ CELL = np.dtype(
         ("aspect", "f8"),
         ("spread", "f8"),
         ("rugged", "f8"),  # factor on the irregularity of the outline
-        ("plump", "f8"),  # roundness of the spread cell
+        ("plump", "f8"),  # roundness of the resting cell
         ("calm", "f8"),  # what necrosis leaves of it
         ("signs", "f8", SIGNS),  # of death, what a living cell has of them
         ("harm", "f8", SIGNS),  # what the opening of the membrane adds
@@ -122,7 +128,7 @@ def draw_cells(world: World, rng: Generator, count: int) -> NDArray[np.void]:
     """Draw interphase cells, without place and with id 0."""
     traits = world.cells
     cells = np.zeros(count, CELL)
-    for column in ("until_min", "die_min", "commit_min", "rupture_min"):
+    for column in ("until_min", "die_min", "commit_min", "rupture_min", "blow_min"):
         cells[column] = NEVER
     cells["squeeze"] = 1.0
     cells["cycle"] = rng.random(count)
@@ -133,7 +139,6 @@ def draw_cells(world: World, rng: Generator, count: int) -> NDArray[np.void]:
     speed = traits.speed_um_per_h / 60
     cells["speed_um_per_min"] = speed
     cells["persistence_min"] = traits.persistence_min
-    cells["walls_um"] = ((-math.inf, -math.inf), (math.inf, math.inf))
     cells["velocity_um_per_min"] = rng.normal(0, speed / math.sqrt(2), (count, 2))
     cells["jitter_um"] = rng.normal(0, traits.jitter_um, (count, 2))
     # Its mean square is 1, so that the population keeps the speed of the world.

@@ -331,6 +331,21 @@ class Nanowell(Section):
     alike: Fraction = 0.3
     """Cells of each type that look like the other one in size and brightness."""
 
+    @model_validator(mode="after")
+    def _fits(self) -> "Nanowell":
+        if self.pitch_um <= self.well_um:
+            raise ValueError(
+                f"pitch_um = {self.pitch_um:g} must exceed well_um = {self.well_um:g}, "
+                "for there is a wall between two wells"
+            )
+        largest = max(self.effector_radius_um, self.target_radius_um)
+        if 2 * largest > self.well_um:
+            raise ValueError(
+                f"a cell of effector_radius_um or target_radius_um = {largest:g} does "
+                f"not fit into well_um = {self.well_um:g}"
+            )
+        return self
+
 
 class Audit(Section):
     """What the shortcut audit demands of this world (AUROC of dead against live)."""

@@ -68,6 +68,14 @@ class World(Section):
         increment = self.optics.refraction_increment_um3_per_pg
         return float(2 * 3.141592653589793 * increment / self.optics.wavelength_um)
 
+    @property
+    def speed_um_per_h(self) -> float:
+        """Speed of the fastest sort of cells."""
+        if self.nanowell is None:
+            return self.cells.speed_um_per_h
+        wells = self.nanowell
+        return 60 * max(wells.effector_um_per_min, wells.target_um_per_min)
+
     @classmethod
     def load(cls, name_or_path: str | Path) -> "World":
         """Read a shipped world by name, or any world file by path.
