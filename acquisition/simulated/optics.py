@@ -127,7 +127,7 @@ class Optics:
 
     @property
     def light(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The field (part, y, x) of the last `frames`, and its direct light coarsely."""
+        """Field (part, y, x) of the last `frames`, and its direct light on blocks."""
         return self._field, self._low
 
     def brightfield(
@@ -159,7 +159,7 @@ class Optics:
         block_means(cosine, self._block, self._low[0])
         block_means(sine, self._block, self._low[1])
         sigma = (0, self._coarse_sigma, self._coarse_sigma)
-        gaussian_filter(self._low, sigma, output=self._low, mode="nearest")
+        gaussian_filter(self._low, sigma, output=self._low, mode="reflect")
 
     def interfere(self, out: NDArray[np.float32]) -> None:
         """Last part of `frames`: direct and scattered light meet on the sensor."""

@@ -1,0 +1,1 @@
+"""Speed of the product's parts, each beside a plain version of the same arithmetic."""
