@@ -51,10 +51,7 @@ class Timelapse:
         events = list(sequence.replace(time_plan=None).iter_events()) or [MDAEvent()]
         self._events = [_name(event, home_yx_um) for event in events]
         self._every = {one.config: one.acquire_every for one in sequence.channels}
-        # By name, the first event of each that is analysed, or else the first.
-        self.positions: dict[str, MDAEvent] = {}
-        for event in sorted(self._events, key=lambda one: not is_analysed(one)):
-            self.positions.setdefault(str(event.pos_name), event)
+        self.positions = _templates(self._events, is_analysed)
         self._start_s = start_s
         self._times: Iterator[float] = iter(sequence.time_plan or (0.0,))
         self._index = -1
@@ -102,6 +99,21 @@ class Timelapse:
     def _next_time(self) -> float | None:
         time_s = next(self._times, None)
         return None if time_s is None else self._start_s + time_s
+
+
+def _templates(
+    events: list[MDAEvent], is_analysed: Callable[[MDAEvent], bool]
+) -> dict[str, MDAEvent]:
+    """Give the event of each position, by name, that an extra frame repeats.
+
+    It is analysed, where one is, and lies in the middle of a stack of planes.
+    """
+    groups: dict[str, list[MDAEvent]] = {}
+    for event in sorted(events, key=lambda one: not is_analysed(one)):
+        group = groups.setdefault(str(event.pos_name), [])
+        if not group or event.channel == group[0].channel:
+            group.append(event)
+    return {name: group[len(group) // 2] for name, group in groups.items()}
 
 
 def _check(sequence: MDASequence) -> None:
