@@ -7,6 +7,7 @@ training run can be resumed and several can share them.
 
 import hashlib
 import logging
+import multiprocessing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -189,9 +190,15 @@ def _origin(settings: Fields) -> str:
 
 
 def generate(settings: Fields, directory: Path, splits: tuple[Split, ...]) -> None:
-    """Render every field of the splits that is not on disk yet."""
+    """Render every field of the splits that is not on disk yet.
+
+    A process that renders for a training ends with it, also when that was killed.
+    """
+    parent = multiprocessing.parent_process()
     for split in splits:
         for seed in settings.seeds(split):
+            if parent is not None and not parent.is_alive():
+                return
             path = field_path(directory, seed)
             if not path.exists():
                 save_field(path, make_field(settings, seed))
