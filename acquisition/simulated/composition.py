@@ -16,8 +16,11 @@ UNDER = 0.3
 NOBODY = 126
 """Rank of a pixel without an owner, above the rank of every drawn pixel."""
 
-SpriteStore = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.uint8]]
-"""Half edges (slot), phase (slot, y, x) and rank (slot, y, x) of all sprites."""
+SpriteStore = tuple[
+    NDArray[np.int32], NDArray[np.float32], NDArray[np.uint8], NDArray[np.int32]
+]
+"""Half edges (slot), phase (slot, y, x) and rank (slot, y, x) of all sprites, and where
+the drawn part of each row begins and ends (slot, y, 2)."""
 Maps = tuple[
     NDArray[np.float32], NDArray[np.uint16], NDArray[np.uint16], NDArray[np.uint8]
 ]
@@ -33,50 +36,74 @@ def clear(maps: Maps) -> None:
     rank.fill(NOBODY)
 
 
-@njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
-def shift_sprite(
+@njit(nogil=True, cache=True, error_model="numpy")
+def find_spans(
     sprite: NDArray[np.float32],
+    rank: NDArray[np.uint8],
     edge: int,
-    place: NDArray[np.float32],
+    spans: NDArray[np.int32],
+) -> None:
+    """Note where the drawn part of each row of a sprite begins and ends, (y, 2)."""
+    for y in range(edge):
+        first = 0
+        while first < edge and sprite[y, first] == 0 and rank[y, first] == 0:
+            first += 1
+        last = edge
+        while last > first and sprite[y, last - 1] == 0 and rank[y, last - 1] == 0:
+            last -= 1
+        # An empty row begins after its end, so that it widens no other.
+        spans[y, 0] = first if last > first else edge
+        spans[y, 1] = last if last > first else 0
+
+
+@njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
+def weights(shift: float) -> tuple[float, float, float]:
+    """Weights of three neighbours on a parabola, for a shift by at most half a pixel.
+
+    They keep the sum, and do not blur to second order.
+    """
+    d = np.float32(shift)
+    half = np.float32(0.5)
+    one = np.float32(1)
+    return half * d * (d + one), one - d * d, half * d * (d - one)
+
+
+@njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
+def shift_row(
+    sprite: NDArray[np.float32],
+    where: tuple[int, int, int, int],
+    kernel: tuple[tuple[float, float, float], tuple[float, float, float]],
     line: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
-    """Shift a sprite by at most half a pixel and scale it, into ``out`` (y, x).
+    """Fill part of a row of a shifted sprite.
 
-    ``edge`` is the part of both that is in use; ``place`` holds the shift (y, x in px)
-    and the factor. A parabola through three neighbours keeps the sum, and does not
-    blur to second order.
+    ``where``: edge of the sprite, row, first and last column; ``kernel``: weights
+    along y and x. Beyond the sprite, whose margin is empty, lies nothing.
 
-    Steps for each row: combine three rows into ``line``, then three columns; beyond
-    the sprite, whose margin is empty, lies nothing.
+    Steps: combine three rows into ``line``, wider by one at both ends; then three
+    neighbours along it.
     """
-    half = np.float32(0.5)
-    one = np.float32(1)
-    dy, dx, gain = place[0], place[1], place[2]
-    a = gain * dy * (dy + one) * half
-    b = gain * (one - dy * dy)
-    c = gain * dy * (dy - one) * half
-    d = dx * (dx + one) * half
-    e = one - dx * dx
-    f = dx * (dx - one) * half
+    edge, y, first, last = where
+    (a, b, c), (d, e, f) = kernel
     line[0] = line[edge + 1] = 0
-    left = line[:edge]
-    middle = line[1 : edge + 1]
-    right = line[2 : edge + 2]
-    for y in range(edge):
-        # Whole rows of the array, for the loops below run on vectors only along them.
-        above = sprite[max(y - 1, 0), :edge]
-        here = sprite[y, :edge]
-        below = sprite[min(y + 1, edge - 1), :edge]
-        for x in range(edge):
-            middle[x] = a * above[x] + b * here[x] + c * below[x]
-        row = out[y, :edge]
-        for x in range(edge):
-            row[x] = d * left[x] + e * middle[x] + f * right[x]
+    start = max(first - 1, 0)
+    stop = min(last + 1, edge)
+    above = sprite[max(y - 1, 0), start:stop]
+    here = sprite[y, start:stop]
+    below = sprite[min(y + 1, edge - 1), start:stop]
+    part = line[start + 1 : stop + 1]
+    for x in range(stop - start):
+        part[x] = a * above[x] + b * here[x] + c * below[x]
+    left = line[first:last]
+    middle = line[first + 1 : last + 1]
+    right = line[first + 2 : last + 2]
+    for x in range(last - first):
+        out[x] = d * left[x] + e * middle[x] + f * right[x]
 
 
 @njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
-def compose(
+def compose(  # noqa: PLR0915 (fused kernel, steps in the docstring)
     corner: NDArray[np.int64],
     label: NDArray[np.uint16],
     slots: NDArray[np.int64],
@@ -87,53 +114,59 @@ def compose(
     """Put the sprites into the maps of phase, cells, nuclei and rank.
 
     ``corner`` is the pixel (y, x) of the middle of each sprite, ``places`` (cell, 3)
-    its shift and factor for :func:`shift_sprite`.
+    its shift (y, x in px, at most a half) and the factor on its phase.
 
-    Steps for each row of each sprite: where two cells meet, the one with the lower
-    rank (nearer to its own middle) owns the pixel; the other shows through a little,
-    for adherent cells abut rather than stack. One loop for each map, so that each of
-    them runs on vectors.
+    Steps for the drawn part of each row of each sprite: shift; where two cells meet,
+    the one with the lower rank (nearer to its own middle) owns the pixel; the other
+    shows through a little, for adherent cells abut rather than stack. Loops are parted
+    by the width of their numbers, so that each runs on vectors.
     """
-    halves, sprites, ranks = store
+    halves, sprites, ranks, spans = store
     phase, labels, nuclei, rank = maps
     height, width = phase.shape
     largest = sprites.shape[1]
-    shifted = np.empty((largest, largest), np.float32)
+    value = np.empty(largest, np.float32)
     line = np.empty(largest + 2, np.float32)
     owns = np.empty(largest, np.uint8)
     frees = np.empty(largest, np.uint8)
     whole = np.float32(1)
     under = np.float32(UNDER)
     for n in range(len(slots)):
-        edge = 2 * halves[slots[n]] + 1
-        top = corner[n, 0] - halves[slots[n]]
-        left = corner[n, 1] - halves[slots[n]]
-        first = max(0, -left)
-        last = min(edge, width - left)
-        if last <= first:
-            continue
-        shift_sprite(sprites[slots[n]], edge, places[n], line, shifted)
+        slot = slots[n]
+        edge = 2 * halves[slot] + 1
+        top = corner[n, 0] - halves[slot]
+        left = corner[n, 1] - halves[slot]
+        kernel = (weights(places[n, 0]), weights(places[n, 1]))
+        gain = places[n, 2]
         mark = label[n]
         for row in range(max(0, -top), min(edge, height - top)):
-            drawn = ranks[slots[n], row, first:last]
-            value = shifted[row, first:last]
+            first = edge
+            last = 0
+            for near in range(max(row - 1, 0), min(row + 2, edge)):
+                first = min(first, spans[slot, near, 0])
+                last = max(last, spans[slot, near, 1])
+            first = max(first - 1, 0, -left)
+            last = min(last + 1, edge, width - left)
+            if last <= first:
+                continue
+            shift_row(sprites[slot], (edge, row, first, last), kernel, line, value)
+            drawn = ranks[slot, row, first:last]
             phases = phase[top + row, left + first : left + last]
             owned = rank[top + row, left + first : left + last]
             for i in range(last - first):
                 # An empty pixel, 0, becomes 127 and so never owns anything.
-                owns[i] = np.uint8((drawn[i] + 127) & 127) < owned[i]
+                mine = np.uint8((drawn[i] + 127) & 127)
                 frees[i] = owned[i] == NOBODY
+                owns[i] = mine < owned[i]
+                owned[i] = min(mine, owned[i])
             for i in range(last - first):
                 shared = whole if frees[i] else under
                 new = whole if owns[i] else shared
                 old = shared if owns[i] else whole
-                phases[i] = new * value[i] + old * phases[i]
+                phases[i] = new * gain * value[i] + old * phases[i]
             ids = labels[top + row, left + first : left + last]
+            inner = nuclei[top + row, left + first : left + last]
             for i in range(last - first):
+                inside = mark if drawn[i] & NUCLEUS else np.uint16(0)
                 ids[i] = mark if owns[i] else ids[i]
-            ids = nuclei[top + row, left + first : left + last]
-            for i in range(last - first):
-                mine = mark if drawn[i] & NUCLEUS else np.uint16(0)
-                ids[i] = mine if owns[i] else ids[i]
-            for i in range(last - first):
-                owned[i] = np.uint8((drawn[i] + 127) & 127) if owns[i] else owned[i]
+                inner[i] = inside if owns[i] else inner[i]

@@ -13,7 +13,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from acquisition.simulated.composition import SpriteStore, clear, compose
+from acquisition.simulated.composition import (
+    SpriteStore,
+    clear,
+    compose,
+    find_spans,
+)
 from acquisition.simulated.looks import LARGEST_RADIUS_UM, look_at
 from acquisition.simulated.masks import Placed
 from acquisition.simulated.population import LifeState
@@ -70,6 +75,7 @@ class Renderer:
         edge = 2 * self._half + 1
         self._sprites = np.zeros((capacity, edge, edge), np.float32)
         self._ranks = np.zeros((capacity, edge, edge), np.uint8)
+        self._spans = np.zeros((capacity, edge, 2), np.int32)
         self._halves = np.zeros(capacity, np.int32)
         self._shifts = np.zeros((capacity, 2))  # of the centre within its pixel
         self._drawn_state = np.full(capacity, -1)
@@ -126,7 +132,7 @@ class Renderer:
         ids, corner, slots, halves, ranks = self._placed
         maps = (phase, labels, nuclei, self._rank)
         clear(maps)
-        store = (halves, self._sprites, ranks)
+        store = (halves, self._sprites, ranks, self._spans)
         compose(corner, ids.astype(np.uint16), slots, self._places, store, maps)
 
     def look(self, specimen: Specimen) -> None:
@@ -193,7 +199,7 @@ class Renderer:
             self._shifts,
             (self.world.phase_rad_um2_per_pg, self._pixel_um),
             self._tiles,
-            (self._halves, self._sprites, self._ranks),
+            (self._halves, self._sprites, self._ranks, self._spans),
         )
 
     def _worth_drawing(
@@ -229,7 +235,7 @@ def draw_cells_into(
     store: SpriteStore,
 ) -> None:
     """Draw several cells into their sprites, each in the smallest box that holds it."""
-    halves, sprites, ranks = store
+    halves, sprites, ranks, spans = store
     outline = np.empty(OUTLINE_SAMPLES, np.float32)
     largest_half = (sprites.shape[1] - 1) // 2
     for n in range(len(slots)):
@@ -252,3 +258,4 @@ def draw_cells_into(
         )
         if blur_px > LEAST_BLUR_PX:
             soften(sprites[slot, :edge, :edge], blur_px)
+        find_spans(sprites[slot], ranks[slot], edge, spans[slot])

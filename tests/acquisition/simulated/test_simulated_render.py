@@ -197,7 +197,8 @@ def test_abutting_cells_share_no_pixel() -> None:
     ranks[1] = 20 + NUCLEUS
     maps = tuple(np.empty((9, 9), kind) for kind in ("f4", "u2", "u2", "u1"))
     places = np.array([[0, 0, 1]] * 2, np.float32)
-    store = (np.array([2, 2], np.int32), np.stack([one, two]), ranks)
+    spans = np.tile(np.array([0, 5], np.int32), (2, 5, 1))
+    store = (np.array([2, 2], np.int32), np.stack([one, two]), ranks, spans)
 
     clear(maps)
     at = np.array([[3, 3], [5, 5]])
