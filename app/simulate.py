@@ -79,6 +79,8 @@ def _check(world: World, wishes: Wishes) -> None:
             f"nothing to do with world {world.name}: give --output DIR to make a data "
             "set, or --audit to judge the world"
         )
+    if wishes.output is not None and wishes.output.exists():
+        raise BadInput(f"--output {wishes.output}: exists already; name a new folder")
     if wishes.preview is not None and wishes.output is None:
         raise BadInput(
             f"--preview {wishes.preview}: it shows a data set, give --output"
@@ -163,12 +165,15 @@ def interruptible() -> Iterator[threading.Event]:
 
 
 def _progress() -> Progress:
+    """Give a progress bar on stderr; silent where nobody would see it move."""
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
         transient=True,
+        disable=not console.is_terminal,
     )
 
 
