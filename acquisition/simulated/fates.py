@@ -112,6 +112,48 @@ def age_cells(
     _round_up(cells, np.flatnonzero(divides & ~cells["hangs"]), now_min, rng)
 
 
+def forget_appointments(
+    cells: NDArray[np.void], now_min: float, world: World, rng: Generator
+) -> None:
+    """Draw anew when present states will end, given how long they have lasted.
+
+    A cell does not know when its membrane will open: whoever forecasts it may not
+    know either. Nothing ends before now.
+    """
+    state = cells["state"]
+    young = now_min - cells["since_min"]
+    doomed = np.where(np.isfinite(cells["commit_min"]), cells["commit_min"], now_min)
+    shrinking = doomed + _left(now_min - doomed, world.death.apoptosis_min, rng)
+    hours = world.death.rupture_h
+    opening = doomed + _left(now_min - doomed, (hours[0] * 60, hours[1] * 60), rng)
+    swelling = doomed + _left(now_min - doomed, world.death.swelling_min, rng)
+    mitosis = MITOSIS_MIN * rng.lognormal(0, 0.15, len(cells))
+    dividing = cells["since_min"] + np.maximum(mitosis, young)
+    early = state == LifeState.EARLY_APOPTOSIS
+    late = state == LifeState.LATE_APOPTOSIS
+    swells = state == LifeState.SWELLING
+    opening = np.where(late, opening, np.maximum(opening, shrinking + 10))
+    soonest = math.floor(now_min) + 1
+    for who, until in (
+        (early, shrinking),
+        (late, opening),
+        (swells, swelling),
+        (state == LifeState.MITOSIS, dividing),
+    ):
+        cells["until_min"][who] = np.maximum(np.ceil(until), soonest)[who]
+    cells["rupture_min"][early] = np.maximum(np.ceil(opening), soonest)[early]
+    held = late | swells
+    cells["rupture_min"][held] = cells["until_min"][held]
+
+
+def _left(
+    age_min: NDArray[np.float64], bounds_min: tuple[float, float], rng: Generator
+) -> NDArray[np.float64]:
+    """Draw evenly how long something lasts that has lasted so long already."""
+    low = np.clip(age_min, *bounds_min)
+    return low + (bounds_min[1] - low) * rng.random(len(age_min))
+
+
 def divide(
     cells: NDArray[np.void], now_min: float, next_id: int, world: World, rng: Generator
 ) -> NDArray[np.void]:

@@ -17,7 +17,13 @@ from acquisition.errors import BadWorld
 from acquisition.simulated.chip import Chip
 from acquisition.simulated.doses import irradiate, progress_left
 from acquisition.simulated.encounters import live_in_wells, meet
-from acquisition.simulated.fates import age_cells, begin, divide, dry_mass_pg
+from acquisition.simulated.fates import (
+    age_cells,
+    begin,
+    divide,
+    dry_mass_pg,
+    forget_appointments,
+)
 from acquisition.simulated.looks import radius_um
 from acquisition.simulated.motion import (
     FLOW_UM_PER_MIN,
@@ -208,11 +214,17 @@ class Specimen:
         self._dose(gy, self.minutes)
         self._ahead_keeps_step()
 
-    def reseed(self, entropy: list[int]) -> None:
-        """Let chance take another course from the next lattice time on."""
+    def diverge(self, entropy: list[int]) -> None:
+        """Let chance take another course from now on.
+
+        How long present states will last is drawn again, given how long they have
+        lasted. Paths part at the next lattice time.
+        """
         self._entropy = list(entropy)
         self._fates = np.random.default_rng([*entropy, STREAM])
         self._motion = np.random.default_rng([*entropy, MOTION_STREAM])
+        forget_appointments(self._base, self.minutes, self.world, self._fates)
+        self._ahead_keeps_step()
 
     def columns(self) -> SpecimenCells:
         """Give the truth of all cells now."""
@@ -301,7 +313,8 @@ class Specimen:
 
     def _ahead_keeps_step(self) -> None:
         if self._ahead is not None:
-            for column in ("lesions", "cycle_min", "die_min"):
+            columns = ("lesions", "cycle_min", "die_min", "until_min", "rupture_min")
+            for column in columns:
                 self._ahead[column] = self._base[column]
 
     def _scatter(self, rng: np.random.Generator) -> NDArray[np.void]:
