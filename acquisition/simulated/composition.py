@@ -25,6 +25,8 @@ Maps = tuple[
     NDArray[np.float32], NDArray[np.uint16], NDArray[np.uint16], NDArray[np.uint8]
 ]
 """Phase (rad), cells (ids), nuclei (ids) and rank of a view, all (y, x)."""
+Weights = tuple[np.float32, np.float32, np.float32]
+"""Of the neighbour before, the pixel itself and the neighbour behind."""
 
 
 def clear(maps: Maps) -> None:
@@ -57,7 +59,7 @@ def find_spans(
 
 
 @njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
-def weights(shift: float) -> tuple[float, float, float]:
+def weights(shift: float) -> Weights:
     """Weights of three neighbours on a parabola, for a shift by at most half a pixel.
 
     They keep the sum, and do not blur to second order.
@@ -72,7 +74,7 @@ def weights(shift: float) -> tuple[float, float, float]:
 def shift_row(
     sprite: NDArray[np.float32],
     where: tuple[int, int, int, int],
-    kernel: tuple[tuple[float, float, float], tuple[float, float, float]],
+    kernel: tuple[Weights, Weights],
     line: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
