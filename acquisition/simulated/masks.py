@@ -79,8 +79,9 @@ def find_covered(
 ) -> None:
     """Fill top, left, height, width and hidden pixels of each whole mask in the view.
 
-    Steps: over the part of each drawing that lies in the view, count the pixels of
-    the mask that bear another label, and find the extent of the mask.
+    Steps: over the part of each drawing that lies in the view, count on vectors the
+    pixels of the mask and those that bear another label; then find the extent of the
+    mask in the rows that have any.
     """
     height, width = labels.shape
     for n in range(len(placed.id)):
@@ -88,20 +89,41 @@ def find_covered(
         top = placed.corner[n, 0] - placed.halves[slot]
         left = placed.corner[n, 1] - placed.halves[slot]
         edge = 2 * placed.halves[slot] + 1
+        start, stop = max(left, 0), min(left + edge, width)
+        label = np.uint16(placed.id[n])
         first, last, low, high = height, -1, width, -1
         hidden = 0
         for y in range(max(top, 0), min(top + edge, height)):
-            rank = placed.ranks[slot, y - top]
-            for x in range(max(left, 0), min(left + edge, width)):
-                if rank[x - left] & MASK:
-                    hidden += labels[y, x] != placed.id[n]
-                    first, last = min(first, y), y
-                    low, high = min(low, x), max(high, x)
+            rank = placed.ranks[slot, y - top, start - left : stop - left]
+            row = labels[y, start:stop]
+            inside = np.int32(0)
+            lost = np.int32(0)
+            for x in range(len(rank)):
+                mine = (rank[x] & MASK) != 0
+                inside += mine
+                lost += mine & (row[x] != label)
+            if inside:
+                hidden += lost
+                first, last = min(first, y), y
+                low = find_first(rank, start, low, 1)
+                high = find_first(rank, start, high, -1)
         boxes[n, 0] = first
         boxes[n, 1] = low
         boxes[n, 2] = last - first + 1
         boxes[n, 3] = high - low + 1
         boxes[n, 4] = hidden
+
+
+@njit(nogil=True, cache=True)
+def find_first(rank: NDArray[np.uint8], start: int, known: int, way: int) -> int:
+    """Give the outermost column of a row's mask, seen from one side, or the known one.
+
+    ``way`` is 1 from the left and -1 from the right; ``start`` is the first column.
+    """
+    at = 0 if way > 0 else len(rank) - 1
+    while not rank[at] & MASK:
+        at += way
+    return min(known, start + at) if way > 0 else max(known, start + at)
 
 
 @njit(nogil=True, cache=True)

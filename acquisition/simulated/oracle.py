@@ -120,7 +120,8 @@ def forecast_displacement(
     With velocity ``v0``, mobility ``m``, persistence ``P``, variance of the velocity an
     axis ``s^2`` and ``k = exp(-t / P)``: mean ``m v0 P (1 - k)``, variance
     ``m^2 s^2 P^2 (2 t / P - 3 + 4 k - k^2)``. The trembling adds ``j0 (q - 1)`` to the
-    mean and ``j^2 (1 - q^2)`` to the variance, ``q = exp(-t / tremble)``.
+    mean and ``j^2 (1 - q^2)`` to the variance, ``q = exp(-t / tremble)``; between two
+    lattice times it is interpolated, which takes up to 14 % of its variance.
     """
     cells = specimen.cells
     minutes = np.asarray(horizons_s) / 60

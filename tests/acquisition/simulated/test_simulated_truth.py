@@ -11,6 +11,7 @@ import pytest
 
 from acquisition.clock import Clock
 from acquisition.errors import BadRun
+from acquisition.simulated.foresight import HORIZONS_S
 from acquisition.simulated.stand import SimulatedStand
 from acquisition.simulated.truth import TruthReader, TruthWriter
 from acquisition.simulated.view import Cycle, touching_pairs
@@ -19,11 +20,15 @@ from acquisition.simulated.world import World
 SIZE = 256
 
 
-def write_run(path: Path, frames: int, interval_s: float) -> list[Cycle]:
+def write_run(
+    path: Path, frames: int, interval_s: float, *, full: bool = False
+) -> list[Cycle]:
     """Write the truth of a short run and give its cycles."""
     clock = Clock("stepped")
     world = World.load("demo")
     stand = SimulatedStand(world, 2, SIZE, clock)
+    if full:
+        stand.keep_truth()
     stand.start()
     writer = TruthWriter(path, world, 2, SIZE, world.optics.pixel_um)
     cycles = []
@@ -49,6 +54,67 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         assert np.array_equal(frame.dead, cycle.cells.dead)
         assert np.array_equal(frame.centre_um, cycle.cells.centre_um)
         assert np.array_equal(frame.touching, cycle.cells.touching)
+
+
+def test_a_truth_in_full_is_read(tmp_path: Path) -> None:
+    """Nuclei, later places, contacts and haloed masses come back as they were seen."""
+    cycles = write_run(tmp_path / "truth.h5", 3, 600, full=True)
+
+    with TruthReader(tmp_path / "truth.h5") as truth:
+        frames = [truth.frame(sequence) for sequence in truth.sequences]
+
+    for frame, cycle in zip(frames, cycles, strict=True):
+        assert cycle.insight is not None
+        assert np.array_equal(frame.nuclei, cycle.nuclei)
+        assert np.allclose(frame.later_um, cycle.insight.later_um, equal_nan=True)
+        assert np.array_equal(frame.onset_s, cycle.insight.onset_s, equal_nan=True)
+        assert np.array_equal(frame.overlap_px, cycle.insight.overlap_px)
+        assert np.allclose(frame.haloed_mass_pg, cycle.insight.haloed_mass_pg)
+        assert not (frame.minutes_since_commit < 0).any()
+
+
+def test_later_places_are_those_of_later_frames(tmp_path: Path) -> None:
+    """Where a frame says cells will be in twenty minutes, a later one shows them."""
+    write_run(tmp_path / "truth.h5", 3, 1200, full=True)
+
+    with TruthReader(tmp_path / "truth.h5") as truth:
+        now, then = truth.frame(2), truth.frame(3)
+
+    _, mine, theirs = np.intersect1d(now.id, then.id, return_indices=True)
+    place = HORIZONS_S.index(1200.0)
+    assert len(mine) > 10
+    assert np.allclose(now.later_um[mine, place], then.centre_um[theirs], atol=1e-4)
+
+
+def test_whole_masks_hold_what_is_visible_and_more(tmp_path: Path) -> None:
+    """A whole mask contains the label, and of a covered cell what lies under others."""
+    (cycle,) = write_run(tmp_path / "truth.h5", 1, 60, full=True)
+    assert cycle.insight is not None
+
+    with TruthReader(tmp_path / "truth.h5") as truth:
+        whole = {cell: truth.whole_mask(1, cell) for cell in cycle.cells.id.tolist()}
+
+    hidden = {int(cell) for cell in cycle.insight.masks.rows["id"]} & set(whole)
+    assert hidden
+    for cell, mask in whole.items():
+        label = cycle.labels == cell
+        assert mask[label].all()
+        assert (mask.sum() > label.sum()) == (cell in hidden)
+
+
+def test_a_basic_truth_leaves_out_what_costs(tmp_path: Path) -> None:
+    """Without the full truth its columns say that they are unknown."""
+    write_run(tmp_path / "truth.h5", 1, 60)
+
+    with TruthReader(tmp_path / "truth.h5") as truth:
+        frame = truth.frame(1)
+        world, doses = truth.world, truth.unplanned_doses(1)
+
+    assert np.isnan(frame.later_um).all()
+    assert np.isnan(frame.haloed_mass_pg).all()
+    assert np.isfinite(frame.velocity_um_per_min).all()
+    assert (frame.dose_gy == 3.5).all()
+    assert (world.hash, doses) == (World.load("demo").hash, [])
 
 
 def test_deaths_are_where_the_dead_flag_flips(tmp_path: Path) -> None:
@@ -107,6 +173,7 @@ from acquisition.simulated.world import World
 module.FLUSH_S = 0.0
 world = World.load("demo")
 stand = SimulatedStand(world, 2, 256, Clock("stepped"))
+stand.keep_truth()
 writer = module.TruthWriter(Path(sys.argv[1]), world, 2, 256, 0.65)
 for number in range(1, 8):
     writer.write(number, float(number), stand.begin_cycle())
