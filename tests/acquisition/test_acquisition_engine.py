@@ -178,3 +178,30 @@ def test_an_autofocus_that_is_missing_is_a_fault(played: Microscope) -> None:
 
     with pytest.raises(MicroscopeFault, match="autofocus"):
         take(played, useq.MDAEvent(action=action))
+
+
+def test_a_channel_gives_its_exposure_back(demo: Microscope) -> None:
+    """An event that names no exposure has that of the run, not of the one before."""
+    long = useq.MDAEvent(channel={"config": "DAPI"}, exposure=20)
+
+    first, _ = take(demo, long)
+    second, _ = take(demo, useq.MDAEvent(channel={"config": "FITC"}))
+
+    found = [(stamps.channel, stamps.exposure_ms) for stamps in first.stamps]
+    found += [(stamps.channel, stamps.exposure_ms) for stamps in second.stamps]
+    assert found == [("DAPI", 20), ("FITC", 2)]
+    assert not second.stamps[0].is_late
+
+
+def test_a_real_stand_says_what_its_presets_show() -> None:
+    """Steps and modality of a frame follow from the preset that it was taken with."""
+    shows = {"DAPI": "fluorescence", "Cy5": "slim"}
+    microscope = open_demo(
+        Clock(), modality="slim", modulator="Emission", channel="Cy5", channels=shows
+    )
+
+    blue, _ = take(microscope, useq.MDAEvent(channel={"config": "DAPI"}))
+    microscope.close()
+
+    assert blue.pixels[0].shape == (1, 512, 512)
+    assert blue.stamps[0].modality == "fluorescence"

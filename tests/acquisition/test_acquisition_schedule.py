@@ -274,3 +274,37 @@ def test_close_ends_a_waiting_run_as_completed(demo: Microscope) -> None:
     (reply,) = source.replies()
     assert reply.outcome == "expired"
     assert "1 of 2 frames" in reply.reason
+
+
+def make_channels(*channels: dict[str, object], planes: int = 0) -> useq.MDASequence:
+    """Give a time-lapse of channels, with a stack of planes if wanted."""
+    stack = {"range": planes - 1, "step": 1} if planes else None
+    return useq.MDASequence(
+        time_plan={"interval": 10, "loops": 4}, channels=channels, z_plan=stack
+    )
+
+
+def test_a_channel_rests_between_its_turns(clock: Clock, demo: Microscope) -> None:
+    """A dye that is imaged every third time is left alone in between."""
+    source = EventSource(clock, demo.core)
+    rare = {"config": "DAPI", "acquire_every": 3}
+
+    source.add_timelapse(make_channels({"config": "FITC"}, rare))
+    seen = [(event.index["t"], event.channel.config) for event in source]
+
+    assert [time for time, name in seen if name == "FITC"] == [0, 1, 2, 3]
+    assert [time for time, name in seen if name == "DAPI"] == [0, 3]
+
+
+def test_extra_frames_repeat_what_is_analysed(clock: Clock, demo: Microscope) -> None:
+    """Of all frames of a position the analysed channel, in the middle plane."""
+    limits = Limits(is_analysed=lambda event: event.channel.config == "FITC")
+    source = EventSource(clock, demo.core, limits)
+    plan = make_channels({"config": "DAPI"}, {"config": "FITC"}, planes=3)
+
+    source.add_timelapse(plan)
+    source.add_request(make_request(1, position="p0"), 0.0)
+    extra = next(source)
+
+    assert extra.metadata["vigil"]["cause"] == "request:1"
+    assert (extra.channel.config, extra.z_pos) == ("FITC", 0)

@@ -60,6 +60,25 @@ def test_the_recorder_gets_every_frame_in_order() -> None:
     assert idle
 
 
+def test_what_is_not_for_the_analysis_pushes_nothing_out() -> None:
+    """A record for some leaves what others have not fetched yet where it is."""
+    publisher = Publisher()
+    analysis = Subscriber(publisher.address, "analysis", "newest")
+    recorder = Subscriber(publisher.address, "recorder", "all")
+    assert publisher.wait_for(["analysis", "recorder"], 2.0) == []
+
+    publisher.publish(make_frame(1))
+    publisher.publish(make_frame(2), to=("recorder",))
+    analysis.ready()
+    first = analysis.receive(2000)
+    counts = {count.subscriber: count.made for count in publisher.counts()}
+    for end in (analysis, recorder, publisher):
+        end.close()
+
+    assert first.info.sequence == 1
+    assert counts == {"analysis": 1, "recorder": 2}
+
+
 def test_a_restarted_recorder_gets_its_frame_again() -> None:
     """What the dead recorder did not acknowledge is sent to the new one."""
     publisher = Publisher()

@@ -31,6 +31,24 @@ WRONG = [
     Case("path in the name", 'run.name="../out"', "run.name: "),
     Case("unknown trigger", 'triggers=[{event="birth"}]', "triggers.0.event: "),
     Case("no value", "run.speed", "write section.key=value"),
+    Case("tiny frame", "simulated.size_px=32", "simulated.size_px: "),
+    Case("huge frame", "simulated.size_px=1000000", "simulated.size_px: "),
+    Case("negative seed", "run.seed=-1", "run.seed: "),
+    Case("seed beyond 31 bits", "run.seed=2147483648", "run.seed: "),
+    Case("broken seed", "run.seed=1.5", "run.seed: "),
+    Case("unknown fault", 'simulated.faults={"3"="fire"}', "simulated.faults.3: "),
+    Case("fault before 0", 'simulated.faults={"-3"="torn"}', "simulated.faults.-3"),
+    Case("unknown channel", 'microscope.channel="Cy9"', "no channel 'Cy9' (SLIM, "),
+    Case(
+        "channel of another modality",
+        'microscope.channel="NucBlue"',
+        "channel 'NucBlue' shows fluorescence, but modality is 'slim'",
+    ),
+    Case(
+        "channel that shows something else",
+        'microscope.channels={NucBlue="slim"}',
+        "channel NucBlue of the simulated stand shows fluorescence",
+    ),
     Case("below a value", "run.speed.fast=1", "speed is not a section"),
 ]
 

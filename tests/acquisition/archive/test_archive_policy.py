@@ -123,3 +123,22 @@ def test_masks_and_phase_are_left_out_on_request(tmp_path: Path) -> None:
     with RunReader(tmp_path / "run") as back:
         assert (back.labels(1), back.phase(1)) == (None, None)
         assert len(back.cells(1).label) == 3
+
+
+def test_single_shots_lie_beside_frames_with_steps(tmp_path: Path) -> None:
+    """Each channel keeps its n-th frames, whatever their steps, and reads them back."""
+    run = make_writer(tmp_path / "run", Log(frames="every", every=2))
+    frames = []
+    for sequence in range(1, 9):
+        frame = make_frame(sequence)
+        if sequence % 2 == 0:
+            info = replace(frame.info, channel="NucBlue", modality="fluorescence")
+            frame = Frame(info, frame.pixels[:1])
+        frames.append(frame)
+        run.write_frame(frame)
+    run.close("ended")
+
+    with RunReader(tmp_path / "run") as back:
+        assert back.kept_sequences.tolist() == [1, 2, 5, 6]
+        for sequence in back.kept_sequences:
+            assert_same(back.frame(sequence), frames[sequence - 1])

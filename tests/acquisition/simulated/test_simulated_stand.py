@@ -1,13 +1,17 @@
 """The stand: cycles, views, clocks and the background thread."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import acquisition.simulated
 from acquisition.clock import Clock
+from acquisition.simulated.sections import Dose, Protocol
 from acquisition.simulated.stand import SimulatedStand
 from acquisition.simulated.world import World
+from configs.schema import SIMULATED_CHANNELS
 
 SIZE = 256
 
@@ -151,7 +155,7 @@ def test_brightfield_is_one_frame() -> None:
     """A brightfield stand shows one frame whatever the modulator does."""
     clock = Clock("stepped")
     world = World.load("demo")
-    stand = SimulatedStand(world, 1, SIZE, clock, modality="brightfield")
+    stand = SimulatedStand(world, 1, SIZE, clock, channels=["Brightfield"])
     out = np.empty((SIZE, SIZE), np.uint16)
 
     cycle = stand.begin_cycle()
@@ -172,3 +176,65 @@ def test_truth_is_that_of_the_labels() -> None:
     assert np.array_equal(truth.id, ids)
     assert np.array_equal(truth.area_px, areas)
     assert stand.dose_gy == 3.5
+
+
+@pytest.mark.parametrize("channel", SIMULATED_CHANNELS)
+def test_the_bank_holds_every_channel(channel: str) -> None:
+    """Each channel plays in turn; only SLIM has four steps."""
+    world = World.load("demo")
+    channels = ["SLIM", channel]
+    stand = SimulatedStand(
+        world, 1, SIZE, Clock("real"), source="bank", channels=channels
+    )
+    stand.start()
+    stand.set_channel(channel)
+
+    cycles = [stand.begin_cycle() for _ in range(9)]
+
+    assert cycles[0] is cycles[8]
+    assert {cycle.channel for cycle in cycles} == {channel}
+    assert {len(c.frames) for c in cycles} == {4 if channel == "SLIM" else 1}
+
+
+def test_a_stage_that_misses_its_place_shows_another_view() -> None:
+    """The truth is in the coordinates that are read back, as the product sees it."""
+    stand, _ = stepped()
+    here = stand.begin_cycle()
+
+    stand.move_to((0.0, 0.0), error_um=(13.0, 0.0))
+    there = stand.begin_cycle()
+
+    _, a, b = np.intersect1d(here.cells.id, there.cells.id, return_indices=True)
+    moved = there.cells.centre_um[b] - here.cells.centre_um[a]
+    assert there.stage_yx_um == (0.0, 0.0)
+    assert np.allclose(moved, (-13.0, 0.0))
+    assert np.array_equal(here.labels[20:] > 0, there.labels[:-20] > 0)
+
+
+def test_an_open_beam_hits_the_sensor() -> None:
+    """Bright specks appear while a planned dose is given, and at no other time."""
+    world = World.load("demo")
+    camera = world.camera.model_copy(update={"beam_specks": 200})
+    protocol = Protocol(irradiate=(Dose(t_h=1.0, gy=7.0),))  # ten minutes
+    world = world.model_copy(update={"camera": camera, "protocol": protocol})
+    clock = Clock("stepped")
+    stand = SimulatedStand(world, 1, SIZE, clock)
+    stand.start()
+    dark = np.empty((SIZE, SIZE), np.uint16)
+    specks = []
+    for minute in (59, 61, 69, 71):
+        clock.step_to(60.0 * minute)
+        stand.expose(stand.begin_cycle(), 0, 0.0, minute, dark)
+        specks.append(int((dark > 500).sum()))
+
+    assert specks[0] == specks[3] == 0
+    assert min(specks[1:3]) > 100
+
+
+def test_the_kernels_of_the_specimen_use_one_thread() -> None:
+    """The renderer never takes the core of the analysis: no kernel runs in parallel."""
+    folder = Path(acquisition.simulated.__file__).parent
+    sources = [path.read_text(encoding="utf-8") for path in folder.glob("*.py")]
+
+    assert len(sources) > 10
+    assert not any("parallel=True" in text or "prange" in text for text in sources)
