@@ -16,7 +16,13 @@ from acquisition.simulated.optics import Optics
 from acquisition.simulated.stand import CONTRAST_STEP
 from acquisition.simulated.world import World
 from calibration.audit.features import FEATURES, FeatureMaps
-from calibration.audit.latent import FIELD_PX, MIX, MOST_FIELDS, latent_columns
+from calibration.audit.latent import (
+    FEWEST_FIELDS,
+    FIELD_PX,
+    MIX,
+    MOST_FIELDS,
+    latent_columns,
+)
 from configs.schema import Stand
 from inference.phase import PhaseRetrieval, phase_in_rad
 
@@ -104,14 +110,14 @@ def collect(
     """Render fields, from ``seed`` upwards, until ``wanted`` cells can be judged."""
     parts: list[AuditCells] = []
     count = 0
-    while count < wanted and len(parts) < MOST_FIELDS:
+    while len(parts) < FEWEST_FIELDS or (count < wanted and len(parts) < MOST_FIELDS):
         number = len(parts)
         field = render_field(world, seed + number, FIELD_PX, MIX)
         picture = picture_of(field, world, seed + number)
         parts.append(_judged(field, picture, number, crops=crops))
         count += len(parts[-1].dead)
         tell("fields", min(1.0, count / wanted))
-        if number == 3 and count == 0:
+        if len(parts) == FEWEST_FIELDS and count == 0:
             break  # an empty dish stays empty
     return joined(parts)
 

@@ -16,7 +16,8 @@ from acquisition.simulated.specimen import Specimen
 from acquisition.simulated.world import World
 
 FIELD_PX = 1024
-MOST_FIELDS = 400
+FEWEST_FIELDS, MOST_FIELDS = 4, 400
+"""At least as many as are held out by turns."""
 DEAD_SHARE = 0.25
 ALIKE_SHARE = 0.25
 """Living cells in the states that look most like death: as many as dead ones."""
@@ -57,7 +58,8 @@ def collect_latent(world: World, seed: int, wanted: int) -> LatentCells:
         since.append(specimen.columns().minutes_since_rupture)
         field.append(np.full(len(since[-1]), number))
         count += len(since[-1])
-        if count >= wanted or (number == 3 and count == 0):
+        enough = count >= wanted or count == 0
+        if enough and number + 1 >= FEWEST_FIELDS:
             break
     table = np.concatenate(looks)
     names, columns = latent_columns(table)
