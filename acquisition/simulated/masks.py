@@ -103,7 +103,7 @@ def find_covered(
                 inside += mine
                 lost += mine & (row[x] != label)
             if inside:
-                hidden += lost
+                hidden += int(lost)
                 first, last = min(first, y), y
                 low = find_first(rank, start, low, 1)
                 high = find_first(rank, start, high, -1)

@@ -134,6 +134,7 @@ class Specimen:
         cells["radius_um"] = radius_um(cells, 0.0, world)
         self._base = cells
         self._ahead: NDArray[np.void] | None = None
+        self._between: NDArray[np.void] | None = None
         self._flow = FLOW_UM_PER_MIN * self._motion.standard_normal(2)
         self._next_id = count + 1
         self._steps = 0
@@ -174,16 +175,18 @@ class Specimen:
         past = self._now_us - self._steps * STEP_US
         if not past:
             return self._base
-        ahead, share = self._next(), past / STEP_US
-        cells = self._base.copy()
-        for column in SMOOTH:
-            cells[column] += share * (ahead[column] - cells[column])
-        return cells
+        if self._between is None:
+            ahead, share = self._next(), past / STEP_US
+            cells = self._base.copy()
+            for column in SMOOTH:
+                cells[column] += share * (ahead[column] - cells[column])
+            self._between = cells
+        return self._between
 
     @cells.setter
     def cells(self, cells: NDArray[np.void]) -> None:
         self._base = cells
-        self._ahead = None
+        self._ahead = self._between = None
 
     def advance(self, seconds: float) -> None:
         """Let time pass; any duration is exact to the microsecond."""
@@ -255,7 +258,7 @@ class Specimen:
             push_apart(self._base, self.field_um / 2, STEP_MIN)
             if self.chip is not None:
                 live_in_wells(self._base, self.chip)
-        self._ahead = None
+        self._ahead = self._between = None
 
     def _advance_to_us(self, now_us: int) -> None:
         while (self._steps + 1) * STEP_US <= now_us:
@@ -263,7 +266,9 @@ class Specimen:
             self._steps += 1
             if self._steps % STEPS_A_MINUTE == 0:
                 self._live()
-        self._now_us = max(now_us, self._now_us)
+        if now_us > self._now_us:
+            self._now_us = now_us
+            self._between = None
 
     def _next(self, *, in_place: bool = False) -> NDArray[np.void]:
         """Give the cells one step later, before fates are decided; same rows."""
@@ -312,6 +317,8 @@ class Specimen:
         self.dose_gy += gy
 
     def _ahead_keeps_step(self) -> None:
+        """Give the cells one step later what was changed between the two."""
+        self._between = None
         if self._ahead is not None:
             columns = ("lesions", "cycle_min", "die_min", "until_min", "rupture_min")
             for column in columns:
