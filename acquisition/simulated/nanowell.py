@@ -19,8 +19,10 @@ from acquisition.simulated.world import World
 
 MOST_IN_WELL = 4
 """Wells with more cells are not drawn, unless the world asks for no fewer."""
-SIZE_SIGMA = 0.05
-"""Spread of the logarithm of the radius beyond that of the mass: 0.1 in all."""
+SIZE_SIGMA = 0.08
+"""Spread of the logarithm of the radius beyond that of the mass: 0.12 in all."""
+SWELL = (0.90, 1.20)
+"""Factor on the area in necrosis: a ball has little membrane to spare."""
 EFFECTOR_DENSITY = 1.15
 """Dry mass in a volume of an effector, relative to a target."""
 INSET = 1.15
@@ -49,6 +51,7 @@ def fill_wells(
     each = np.stack([effectors, targets], 1).ravel()
     cells["kind"] = np.repeat(np.tile(kinds, len(wells)), each)
     cells["cycle_min"] = math.inf
+    cells["swell"] = rng.uniform(*SWELL, count)
     cells["hangs"] = False
     cells["lift_um"] = cells["lift_to_um"] = 0.0
     _draw_sizes(cells, settings, world, rng)
