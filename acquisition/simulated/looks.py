@@ -27,11 +27,15 @@ LARGEST_RADIUS_UM = 29.0
 """No part of a cell lies farther from its centre."""
 SCALLOPS = 6
 """Harmonics of the scalloped outline, from `FIRST_SCALLOP` on."""
+IN_ONE_PIECE = (
+    LifeState.INTERPHASE,
+    LifeState.SPREADING,
+    LifeState.SWELLING,
+    LifeState.GHOST,
+)
+"""States in which a cell may bear blisters."""
 FRAGMENTATION_MIN = 150.0
 """From the first fragments to nothing but bodies."""
-BODIES_SHOWN = 9
-"""Of the places for blebs and bodies; the last one is kept for a blister."""
-
 LOOK = np.dtype(
     [
         ("centre_um", "f8", 2),
@@ -247,35 +251,28 @@ def _bodies(
     early = state == LifeState.EARLY_APOPTOSIS
     late = state == LifeState.LATE_APOPTOSIS
     after = state == LifeState.SECONDARY_NECROSIS
-    swelling = state == LifeState.SWELLING
-    looks["bodies"] = np.select(
-        [early, late | after, swelling], [4, BODIES_SHOWN, 2], default=0
-    )
-    size = cells["body_size"].copy()
+    broken = late | after
+    looks["bodies"] = np.select([early, broken], [4, BODIES], default=0)
     throb = 0.75 + 0.25 * np.sin(0.7 * age[:, None] + np.arange(BODIES))
-    size = np.where(early[:, None], size * throb, size)
-    water = 1 + 0.13 * signs[:, Sign.SWOLLEN, None]
-    size = np.where((late | after)[:, None], size * water.clip(0.6, 1.7), size)
-    size = size.clip(0.07, 0.4)
+    water = (1 + 0.13 * signs[:, Sign.SWOLLEN, None]).clip(0.6, 1.7)
+    size = cells["body_size"] * np.where(early[:, None], throb, 1.0)
+    size = (size * np.where(broken[:, None], water, 1.0)).clip(0.07, 0.4)
     progress = np.clip(age / FRAGMENTATION_MIN, 0, 1)
     apart = np.select([late, after], [progress, cells["apart"]])
     looks["fragmentation"] = apart
+    for hidden in ("envelope", "nucleus_contrast"):
+        looks[hidden] *= 1 - 0.8 * apart
+    faded = np.exp(-0.30 * signs[:, Sign.FADED]).clip(0.25, 1.8)
+    looks["remainder"] = np.where(broken, (1 - 0.55 * apart) * faded, 1.0)
     apart = apart[:, None]
     far = 0.15 + 1.9 * np.roll(cells["body_size"], -3, axis=1)
     distance = (0.66 * (1 - apart) + far * apart) * looks["radius_um"][:, None]
     looks["body_um"][:, :, 0] = distance * np.sin(cells["body_angle"])
     looks["body_um"][:, :, 1] = distance * np.cos(cells["body_angle"])
     looks["body_radius_um"] = size * looks["radius_um"][:, None]
-    weak = np.where(swelling, 0.45, 1.0)[:, None]
-    looks["body_height"] = (0.5 + 0.5 * apart) * weak * (0.35 + 2.2 * size)
-    for hidden in ("envelope", "nucleus_contrast"):
-        looks[hidden] *= 1 - 0.8 * apart[:, 0]
+    looks["body_height"] = (0.5 + 0.5 * apart) * (0.35 + 2.2 * size)
     looks["lens"] = _logistic(-1.1 + 0.95 * signs[:, Sign.LENS])
     looks["hollow"] = _logistic(-1.3 + 0.95 * signs[:, Sign.HOLLOW])
-    faded = np.exp(-0.30 * signs[:, Sign.FADED]).clip(0.25, 1.8)
-    looks["remainder"] = np.where(late | after, 1 - 0.55 * apart[:, 0], 1.0) * np.where(
-        late | after, faded, 1.0
-    )
 
 
 def _blisters(
@@ -285,10 +282,7 @@ def _blisters(
     signs: NDArray[np.float64],
 ) -> None:
     """Put hyaline blisters on the edge of cells that are in one piece."""
-    whole = np.isin(
-        cells["state"],
-        (LifeState.INTERPHASE, LifeState.SPREADING, LifeState.SWELLING, LifeState.GHOST),
-    )
+    whole = np.isin(cells["state"], IN_ONE_PIECE)
     wanted = np.rint(-0.55 + 1.25 * signs[:, Sign.BLISTERS]).clip(0, 7).astype(int)
     # The first blisters of necrosis come before the rupture.
     early = np.rint(2 * np.clip(age / 60, 0, 1)).astype(int)
@@ -296,7 +290,6 @@ def _blisters(
         cells["state"] == LifeState.SWELLING, np.maximum(wanted, early), wanted
     )
     rows = np.flatnonzero(whole & (wanted > 0))
-    looks["bodies"][whole] = 0
     looks["bodies"][rows] = wanted[rows]
     radius = looks["radius_um"][rows, None]
     size = (0.16 + 0.75 * (cells["body_size"][rows] - 0.12)) * radius

@@ -18,7 +18,7 @@ from acquisition.simulated.world import World
 
 LOBES = 4
 RUFFLES = 8
-BODIES = 10
+BODIES = 9
 FIBRES = 7
 NUCLEOLI = 4
 

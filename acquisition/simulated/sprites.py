@@ -77,7 +77,9 @@ def _discs(
         at = rng.uniform(0, size, 2)
         near = np.arange(-reach, reach + 1)
         rows, columns = (np.rint(at)[:, None].astype(int) + near) % size
-        away = np.hypot(*np.meshgrid(*((near + np.rint(a) - a) for a in at), indexing="ij"))
+        away = np.hypot(
+            *np.meshgrid(*((near + np.rint(a) - a) for a in at), indexing="ij")
+        )
         disc = 1 / (1 + np.exp((away / radius - 1) * 5))
         patch = np.ix_(rows, columns)
         tile[patch] = np.maximum(tile[patch], disc)
@@ -268,7 +270,7 @@ def _fibres(look: Any, x: float, y: float, r: float, limit: float) -> float:
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def draw_cell(  # noqa: PLR0915 (one pass over the pixels, steps in the docstring)
+def draw_cell(  # noqa: C901, PLR0915 (one pass over the pixels, steps in the docstring)
     look: Any,
     scales: tuple[float, float],
     place: tuple[float, float, float, float, float],
@@ -370,7 +372,7 @@ def soften(sprite: NDArray[np.float32], sigma_px: float) -> None:
     Steps: three passes of a running mean along each axis, wide enough for the variance;
     their sum is kept up to what leaves the sprite.
     """
-    half = max(1, int(round((math.sqrt(4 * sigma_px * sigma_px + 1) - 1) / 2)))
+    half = max(1, round((math.sqrt(4 * sigma_px * sigma_px + 1) - 1) / 2))
     edge = len(sprite)
     share = np.float32(1 / (2 * half + 1))
     line = np.zeros(edge + 2 * half + 1, np.float32)
