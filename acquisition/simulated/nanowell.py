@@ -115,9 +115,9 @@ def _draw_targets(
     """Round, smooth and slow."""
     count = int(who.sum())
     cells["aspect"][who] = rng.lognormal(0.25, 0.12, count)
-    cells["plump"][who] = rng.uniform(0.72, 0.95, count)
+    cells["plump"][who] = rng.uniform(0.60, 0.95, count)
     cells["rugged"][who] = rng.lognormal(-0.3, 0.3, count)
-    cells["granules"][who] *= 0.8
+    cells["granules"][who] *= 0.85
     cells["speed_um_per_min"][who] = settings.target_um_per_min
     cells["persistence_min"][who] = settings.persistence_min / 2
 
@@ -131,7 +131,7 @@ def _draw_effectors(
     """Polarised, full of granules and fast: a broad front and a uropod behind."""
     count = int(who.sum())
     cells["aspect"][who] = rng.lognormal(0.40, 0.15, count).clip(1.1, 2.2)
-    cells["plump"][who] = rng.uniform(0.35, 0.70, count)
+    cells["plump"][who] = rng.uniform(0.35, 0.85, count)
     cells["rugged"][who] = rng.lognormal(0.0, 0.3, count)
     front = rng.lognormal(-1.5, 0.4, count)
     uropod = rng.lognormal(-0.6, 0.4, count)
@@ -139,7 +139,7 @@ def _draw_effectors(
     cells["lobe_size"][who] = np.stack([front, uropod, none, none], 1)
     cells["lobe_angle"][who, :2] = rng.normal((0, math.pi), 0.2, (count, 2))
     cells["lobe_sharpness"][who, :2] = (2.5, 9.0)
-    cells["granules"][who] *= 1.5
+    cells["granules"][who] *= 1.35
     cells["speed_um_per_min"][who] = settings.effector_um_per_min
     cells["persistence_min"][who] = settings.persistence_min
 
