@@ -79,6 +79,7 @@ class Microscope:
             from acquisition.simulated.stand import warm_up
 
             warm_up(self.stand.world, self.stand.channels)
+            self.stand.begin_cycle()  # draws every cell once; later ones only some
 
     def cycle(self) -> "Cycle | None":
         """Give what the simulated stand showed in the last exposure, with its truth."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter, zoom
 
+from acquisition.simulated.optics import DEFOCUS_BLUR
 from acquisition.simulated.population import LifeState
 from acquisition.simulated.world import World
 
@@ -41,6 +42,8 @@ ANNEXIN_LEVEL, ANNEXIN_INSIDE = 0.6, 0.5
 RIM_UM = 0.8
 DOME_UM = 1.0
 """Nuclei thin out towards their rim over about this length."""
+LIFTED_UM = 3.0
+"""Cells higher above the dish than this are blurred by their height."""
 HAZE_UM = 10.0
 HAZE_BLOCK = 8
 IDS = 1 << 16
@@ -75,7 +78,7 @@ class Stains:
         cells: NDArray[np.void],
         now_min: float,
         maps: "Maps",
-        blur_um: float,
+        defocus_um: float,
     ) -> NDArray[np.float32]:
         """Give the noiseless picture (y, x) of a channel.
 
@@ -89,8 +92,8 @@ class Stains:
             Age of the specimen.
         maps
             What was drawn where.
-        blur_um
-            Blur by defocus, one standard deviation.
+        defocus_um
+            Distance of the dish from the focal plane.
 
         Returns
         -------
@@ -101,14 +104,39 @@ class Stains:
         else:
             light = self._nuclei(dye, cells, now_min, maps)
         light += np.where(maps.labels > 0, np.float32(AUTOFLUORESCENCE), 0)
-        optics, settings = self._world.optics, self._world.fluorescence
-        sigma_um = math.hypot(0.21 * EMISSION_UM[dye] / optics.na, blur_um)
-        sharp = gaussian_filter(light, sigma_um / optics.pixel_um, truncate=3)
-        sharp += np.float32(settings.haze) * haze(light, optics.pixel_um)
+        settings = self._world.fluorescence
+        sharp = self._focus(dye, light, defocus_um, maps.lift_um(cells))
+        sharp += np.float32(settings.haze) * haze(light, self._world.optics.pixel_um)
         camera = self._world.camera
         per_unit = camera.nominal_exposure_ms / settings.nominal_exposure_ms
         electrons = settings.nucleus_e * sharp * self._shade + settings.background_e
         return np.asarray(electrons * np.float32(per_unit), np.float32)
+
+    def _focus(
+        self,
+        dye: Dye,
+        light: NDArray[np.float32],
+        defocus_um: float,
+        lift_um: NDArray[np.float32] | None,
+    ) -> NDArray[np.float32]:
+        """Blur the light (y, x) of the cells on the dish and of those that float."""
+        optics = self._world.optics
+
+        def blurred(part: NDArray[np.float32], away_um: float) -> NDArray[np.float32]:
+            width_um = 0.21 * EMISSION_UM[dye] / optics.na
+            sigma_um = math.hypot(width_um, DEFOCUS_BLUR * away_um)
+            return np.asarray(
+                gaussian_filter(part, sigma_um / optics.pixel_um, truncate=3)
+            )
+
+        if lift_um is None:
+            return blurred(light, defocus_um)
+        floats = lift_um > 0
+        height_um = float(lift_um[floats].mean())
+        low = blurred(np.where(floats, np.float32(0), light), defocus_um)
+        return low + blurred(
+            np.where(floats, light, np.float32(0)), defocus_um - height_um
+        )
 
     def bleach(self, channel: str, ids: NDArray[np.uint32], light_ms: float) -> None:
         """Note that these cells were lit for so long in a channel."""
@@ -136,7 +164,12 @@ class Stains:
         light = _spread(ids, level)[maps.nuclei]
         broken = np.isin(cells["state"], APOPTOTIC[1:])
         light = (
-            np.where(_spread(ids, broken)[maps.nuclei] > 0, maps.clumps(), 1) * light
+            np.where(
+                _spread(ids, broken.astype(np.float64))[maps.nuclei] > 0,
+                maps.clumps(),
+                1,
+            )
+            * light
         )
         inside = (maps.nuclei > 0).astype(np.float32)
         dome = gaussian_filter(inside, DOME_UM / self._world.optics.pixel_um)
@@ -199,6 +232,12 @@ class Maps:
         total = np.bincount(ids, weights=dense.ravel(), minlength=IDS)
         mean = np.maximum(total / np.maximum(count, 1), 1e-6).astype(np.float32)
         return np.asarray(np.minimum(dense / mean[self.nuclei], DENSEST))
+
+    def lift_um(self, cells: NDArray[np.void]) -> NDArray[np.float32] | None:
+        """Give the height (y, x) of the cells that float; None where none is seen."""
+        height = np.where(cells["lift_um"] > LIFTED_UM, cells["lift_um"], 0.0)
+        lifted = _spread(cells["id"].astype(np.int64), height)[self.labels]
+        return lifted if lifted.any() else None
 
     def rim(self, width_px: float) -> NDArray[np.bool_]:
         """Mark the pixels of cells that lie so close to the border of their cell."""

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from acquisition.clock import Clock
 from acquisition.simulated.camera import CameraModel
 from acquisition.simulated.fluorescence import DYES, Dye, Maps, Stains
-from acquisition.simulated.optics import DEFOCUS_BLUR, Optics
+from acquisition.simulated.optics import Optics
 from acquisition.simulated.render import Renderer
 from acquisition.simulated.specimen import Specimen
 from acquisition.simulated.truth import TruthFrame, truth_of
@@ -326,8 +326,7 @@ class SimulatedStand:
     def _glow(self, dye: Dye, maps: Maps, defocus_um: float) -> NDArray[np.float32]:
         """Give the frame (1, y, x) of a fluorescence channel."""
         table, minutes = self._specimen.cells, self._specimen.minutes
-        fuzzy_um = DEFOCUS_BLUR * abs(defocus_um)
-        return self._stains.show(dye, table, minutes, maps, fuzzy_um)[None]
+        return self._stains.show(dye, table, minutes, maps, defocus_um)[None]
 
     def _prepare(self) -> None:
         """Body of the background thread: keep a fresh cycle ready."""
