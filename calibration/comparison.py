@@ -14,15 +14,9 @@ from numpy.typing import NDArray
 
 from acquisition.records import Cells, CellState, Event, Tracks
 from acquisition.simulated.truth import TruthFrame
-from tracking.metrics import (
-    EVENT_WINDOW_S,
-    Happening,
-    ObjectTable,
-    Overlaps,
-    TrackTable,
-    find_overlaps,
-    match_objects,
-)
+from calibration.metrics.objects import ObjectTable, tabulate
+from calibration.metrics.overlaps import find_overlaps, match_objects
+from tracking.metrics import EVENT_WINDOW_S, Happening, TrackTable
 
 APART_FRAMES = 5
 """A true contact is a pair apart for so many frames, both in view, that then touches;
@@ -92,6 +86,10 @@ def compare_frame(
     in_view = set(true_id.tolist())
     pairs = (tuple(sorted(pair)) for pair in truth.touching.tolist())
     dead = dict(zip(truth.id.tolist(), truth.dead.tolist(), strict=True))
+    state = {
+        cell: CellState.DEAD if dead[cell] else CellState.LIVE
+        for cell in true_id.tolist()
+    }
     return Comparison(
         sequence=truth.sequence,
         time_s=truth.time_s,
@@ -103,8 +101,8 @@ def compare_frame(
         match_track=np.array(
             [track_of[int(overlaps.found[row])] for row in known], np.int64
         ),
-        objects=_tabulate(overlaps, rows, (true_id, found), dead, show(cells, tracks)),
-        frame_objects=_tabulate(overlaps, rows, (true_id, found), dead, cells),
+        objects=tabulate(overlaps, rows, state, found, show(cells, tracks)),
+        frame_objects=tabulate(overlaps, rows, state, found, cells),
         matched=rows.size,
         matched_closely=int((overlaps.iou[rows] >= 0.75).sum()),
         found=found.size,
@@ -121,61 +119,6 @@ def show(cells: Cells, tracks: Tracks) -> Cells:
         changed[name] = getattr(cells, name).copy()
         changed[name][row] = getattr(tracks, name)[seen]
     return replace(cells, **changed)
-
-
-def _tabulate(
-    overlaps: Overlaps,
-    rows: NDArray[np.int64],
-    labels: tuple[NDArray[np.int64], NDArray[np.int64]],
-    dead: dict[int, bool],
-    cells: Cells,
-) -> ObjectTable:
-    # Rows: every true object, matched or missed, then the false objects.
-    true_id, found = labels
-    partner = dict(
-        zip(overlaps.true[rows].tolist(), overlaps.found[rows].tolist(), strict=True)
-    )
-    false = sorted(set(found.tolist()) - set(partner.values()))
-    found_label = np.array([partner.get(cell, 0) for cell in true_id.tolist()] + false)
-    nobody = cells.label.size  # a row of nothing, after the last cell
-    at = np.where(found_label > 0, np.searchsorted(cells.label, found_label), nobody)
-    true_state = [
-        CellState.DEAD if dead[cell] else CellState.LIVE for cell in true_id.tolist()
-    ]
-    nothing = np.full(len(false), CellState.BACKGROUND, np.uint8)
-    return ObjectTable(
-        true_state=np.append(np.array(true_state, np.uint8), nothing),
-        found_state=np.append(cells.state, np.uint8(CellState.BACKGROUND))[at],
-        unsure=np.append(cells.unsure, False)[at],
-        dead_probability=np.append(cells.dead_probability, np.nan)[at].astype(float),
-        inside_state=np.append(_inside(overlaps, true_id, cells), nothing),
-    )
-
-
-def _inside(
-    overlaps: Overlaps, true_id: NDArray[np.int64], cells: Cells
-) -> NDArray[np.uint8]:
-    # The commonest of background, live and dead inside every true cell, by pixels.
-    pixels = np.zeros((true_id.size, 3), np.int64)
-    area = overlaps.true_pixels[np.searchsorted(overlaps.true_label, true_id)]
-    kept = np.isin(overlaps.true, true_id)
-    row = np.searchsorted(true_id, overlaps.true[kept])
-    cell = np.searchsorted(cells.label, overlaps.found[kept])
-    np.add.at(pixels, (row, cells.state[cell]), overlaps.pixels[kept])
-    pixels[:, CellState.BACKGROUND] = area - pixels.sum(axis=1)
-    return pixels.argmax(axis=1).astype(np.uint8)
-
-
-def join_objects(tables: Sequence[ObjectTable]) -> ObjectTable:
-    """Put the objects of several frames into one table."""
-    names = ("true_state", "found_state", "unsure", "dead_probability", "inside_state")
-    empty = (np.uint8, np.uint8, np.bool_, np.float64, np.uint8)
-    return ObjectTable(
-        *(
-            np.concatenate([np.empty(0, kind), *(getattr(one, name) for one in tables)])
-            for name, kind in zip(names, empty, strict=True)
-        )
-    )
 
 
 def collect_tracks(frames: Sequence[Comparison]) -> TrackTable:

@@ -10,32 +10,32 @@ from calibration.comparison import (
     Comparison,
     Truth,
     collect_tracks,
-    join_objects,
     name_reports,
     true_contacts,
     true_deaths,
 )
+from calibration.metrics.objects import (
+    DEAD_SHARE,
+    FEWEST_OBJECTS,
+    ObjectTable,
+    balanced_accuracy,
+    instance_f1,
+    join_objects,
+    object_f1,
+    pics_f1,
+)
+from calibration.metrics.ranking import auroc
 from tracking.metrics import (
     EventScore,
     Happening,
-    ObjectTable,
     TrackScore,
-    auroc,
-    instance_f1,
     match_events,
-    object_f1,
     pair_events,
-    pics_f1,
     score_tracks,
 )
 
 Score = dict[str, float | None]
 """Figures by name; ``None`` where one cannot be stated."""
-
-FEWEST_OBJECTS = 50
-"""Figures of a class with fewer objects are not stated."""
-DEAD_SHARE = 0.25
-"""Share of dead cells to which the headline figures are re-weighted."""
 
 
 def object_figures(frames: Sequence[Comparison]) -> Score:
@@ -90,10 +90,9 @@ def _matched_figures(table: ObjectTable) -> Score:
     few = min(int(dead.sum()), int((~dead).sum())) < FEWEST_OBJECTS
     if few:
         return {"auroc_dead": None, "balanced_accuracy": None}
-    hits = (called_dead[dead].mean(), 1 - called_dead[~dead].mean())
     return {
         "auroc_dead": auroc(table.dead_probability[found], dead),
-        "balanced_accuracy": float(np.mean(hits)),
+        "balanced_accuracy": balanced_accuracy(called_dead, dead),
     }
 
 

@@ -19,11 +19,12 @@ from acquisition.simulated.truth import TruthReader
 from calibration.comparison import Comparison, compare_frame
 from calibration.figures import Score, event_figures, object_figures, track_figures
 from calibration.masks import read_masks
+from calibration.metrics.objects import instance_f1
+from calibration.metrics.overlaps import find_overlaps, match_objects
 from configs.loading import load_experiment
 from configs.schema import Experiment
 from inference.engines.classical import ClassicalEngine
 from inference.stage import InferenceStage
-from tracking.metrics import find_overlaps, instance_f1, match_objects
 from tracking.stage import RECENTRED
 
 SCORED_EVERY_S = 600.0
@@ -58,7 +59,7 @@ def score_run(run_dir: Path) -> Score:
     -------
     The figures of `KEYS`, and beside them how many objects and events they rest on.
     ``object_f1_live`` and ``_dead`` are re-weighted to 25 % dead (see
-    `tracking.metrics.object_f1`), ``*_natural`` are at the share found in the run.
+    `calibration.metrics.object_f1`), ``*_natural`` are at the share found in the run.
 
     Raises
     ------

@@ -1,189 +1,19 @@
-"""How well cells, tracks and events agree with the truth.
+"""How well tracks and events agree with the truth.
 
-Pure functions on label maps and columns. Objects are matched one to one at an
-intersection over union (IoU) of at least one half. What a ratio of nothing is, is not
-known: such figures are ``None``.
+Pure functions on columns. What a ratio of nothing is, is not known: such figures are
+``None``.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from acquisition.records import CellState
 from tracking.assignment import UNMATCHED, assign
 
-SAME_OBJECT_IOU = 0.5
 EVENT_WINDOW_S = 20 * 60.0
 """An event is right if it lies within this experiment time of the true one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Overlaps:
-    """Pairs of objects of two label maps that share pixels, by label."""
-
-    true: NDArray[np.int64]  # (pair,) label in the first map
-    found: NDArray[np.int64]  # (pair,) label in the second map
-    pixels: NDArray[np.int64]  # (pair,) in both
-    iou: NDArray[np.float64]  # (pair,)
-    true_label: NDArray[np.int64]  # (object,) every object of the first map
-    true_pixels: NDArray[np.int64]
-    found_label: NDArray[np.int64]  # (object,) every object of the second map
-    found_pixels: NDArray[np.int64]
-
-
-def find_overlaps(true: NDArray[np.uint16], found: NDArray[np.uint16]) -> Overlaps:
-    """Count the pixels that the objects of two label maps (y, x) share.
-
-    Raises
-    ------
-    ValueError
-        If the maps differ in shape.
-    """
-    if true.shape != found.shape:
-        raise ValueError(f"label maps differ in shape: {true.shape} and {found.shape}")
-    key, length = _runs(true, found)
-    pair, at = np.unique(key, return_inverse=True)
-    pixels = np.bincount(at, length, minlength=pair.size).astype(np.int64)
-    first, second = pair >> 16, pair & 0xFFFF
-    true_label, true_pixels = _areas(first, pixels)
-    found_label, found_pixels = _areas(second, pixels)
-    both = (first > 0) & (second > 0)
-    first, second, shared = first[both], second[both], pixels[both]
-    union = (
-        true_pixels[np.searchsorted(true_label, first)]
-        + found_pixels[np.searchsorted(found_label, second)]
-        - shared
-    )
-    return Overlaps(
-        first,
-        second,
-        shared,
-        shared / union,
-        true_label,
-        true_pixels,
-        found_label,
-        found_pixels,
-    )
-
-
-@njit(nogil=True, cache=True)
-def _runs(true, found):  # type: ignore[no-untyped-def]
-    # Stretches of one pair of labels along a row: far fewer than pixels.
-    height, width = true.shape
-    key = np.empty(height * width, np.int64)
-    length = np.empty(height * width, np.int64)
-    count = 0
-    for y in range(height):
-        last = np.int64(-1)
-        for x in range(width):
-            pair = (np.int64(true[y, x]) << 16) | np.int64(found[y, x])
-            if pair != last:
-                key[count] = pair
-                length[count] = 0
-                count += 1
-                last = pair
-            length[count - 1] += 1
-    return key[:count].copy(), length[:count].copy()
-
-
-def _areas(
-    label: NDArray[np.int64], pixels: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    names, at = np.unique(label, return_inverse=True)
-    areas = np.bincount(at, pixels, minlength=names.size).astype(np.int64)
-    return names[names > 0], areas[names > 0]
-
-
-def match_objects(
-    overlaps: Overlaps, smallest_iou: float = SAME_OBJECT_IOU
-) -> NDArray[np.int64]:
-    """Give the pairs that are the same object, one to one.
-
-    Above one half no object can have two partners; ties at exactly one half go to the
-    smaller labels.
-
-    Returns
-    -------
-    (match,) rows of ``overlaps``.
-    """
-    rows = np.flatnonzero(overlaps.iou >= smallest_iou)
-    rows = rows[
-        np.lexsort((overlaps.found[rows], overlaps.true[rows], -overlaps.iou[rows]))
-    ]
-    _, first = np.unique(overlaps.true[rows], return_index=True)
-    rows = rows[np.sort(first)]
-    _, first = np.unique(overlaps.found[rows], return_index=True)
-    return np.sort(rows[first])
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectTable:
-    """True and found objects of any number of frames, matched or alone."""
-
-    true_state: NDArray[np.uint8]  # (row,) CellState, BACKGROUND for a false object
-    found_state: NDArray[np.uint8]  # (row,) CellState, BACKGROUND for a missed one
-    unsure: NDArray[np.bool_]  # (row,) the found object carries the flag
-    dead_probability: NDArray[np.float64]  # (row,) of the found object
-    inside_state: NDArray[np.uint8]  # (row,) commonest found state inside the true one
-
-
-def object_f1(
-    table: ObjectTable, state: CellState, dead_share: float | None = None
-) -> float | None:
-    """Give F1 = 2TP / (2TP + FP + FN) of a class over objects.
-
-    TP has the class on both sides and is sure; a found object of the class without
-    that is FP, a true one FN. With ``dead_share`` d, every truly dead object counts
-    w = d L / ((1 - d) D) times, where L and D are the numbers of truly live and dead
-    ones, so that the dead are the share d; false objects count once.
-    """
-    true, found = table.true_state == state, table.found_state == state
-    weight = np.ones(true.size)
-    if dead_share is not None:
-        dead = table.true_state == CellState.DEAD
-        live = table.true_state == CellState.LIVE
-        if not dead.any() or not live.any():
-            return None
-        weight[dead] = dead_share * live.sum() / ((1 - dead_share) * dead.sum())
-    right = true & found & ~table.unsure
-    wrong = (weight * (true & ~right)).sum() + (weight * (found & ~right)).sum()
-    twice = 2 * (weight * right).sum()
-    return _ratio(twice, twice + wrong)
-
-
-def pics_f1(table: ObjectTable, state: CellState) -> float | None:
-    """Give F1 of a class after PICS: commonest label inside each true cell.
-
-    The confusion is normalised per true class, so both classes weigh the same (Hu et
-    al., "Live-dead assay on unlabeled cells using phase imaging with computational
-    specificity", 2022). Cells covered less than half count as missed.
-    """
-    other = CellState.LIVE if state == CellState.DEAD else CellState.DEAD
-    own = table.inside_state[table.true_state == state]
-    foreign = table.inside_state[table.true_state == other]
-    if own.size == 0 or foreign.size == 0:
-        return None
-    hit = float((own == state).mean())
-    false = float((foreign == state).mean())
-    return _ratio(2 * hit, 2 * hit + (1 - hit) + false)
-
-
-def instance_f1(matched: int, true: int, found: int) -> float | None:
-    """Give F1 of objects of any class."""
-    return _ratio(2 * matched, true + found)
-
-
-def auroc(score: NDArray[np.float64], positive: NDArray[np.bool_]) -> float | None:
-    """Give the chance that a positive scores above a negative, ties count half."""
-    rank = np.empty(score.size)
-    values, at, counts = np.unique(score, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(counts) - (counts - 1) / 2)[at] if values.size else rank
-    many, others = int(positive.sum()), int((~positive).sum())
-    above = rank[positive].sum() - many * (many + 1) / 2
-    return _ratio(float(above), many * others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,41 +3,34 @@
 import numpy as np
 
 from acquisition.records import CellState, FrameInfo
-from calibration.training.evaluation import (
-    calibration_error,
-    score_objects,
+from calibration.metrics.confidence import calibration_error, dead_probability
+from calibration.metrics.objects import (
+    DEAD_SHARE,
+    ObjectTable,
+    instance_f1,
+    join_objects,
+    object_f1,
+    tabulate,
 )
+from calibration.metrics.overlaps import find_overlaps, match_objects
+from calibration.metrics.ranking import auroc
+from calibration.training.evaluation import score_objects
 from calibration.training.fields import TrainingField
 from configs.schema import Inference, Stand
 from inference.cards import Metrics, Model
 from inference.cells import find_cells
 from inference.engines.torch_engine import TorchEngine
 from inference.nets.graph import build_graph
-from tracking.metrics import (
-    ObjectTable,
-    auroc,
-    find_overlaps,
-    instance_f1,
-    match_objects,
-    object_f1,
-)
-
-DEAD_SHARE = 0.25
-"""F1 of a rare class follows its share, so the figures are re-weighted to this one."""
 
 
 def measure_model(model: Model, fields: list[TrainingField], data: str) -> Metrics:
     """Give the figures of a model on fields of one size, described by ``data``."""
     engine = TorchEngine(model, fields[0].phase.shape, threads=1)
     tables = [_match(model, engine, field) for field in fields]
-    table = ObjectTable(
-        *(
-            np.concatenate([getattr(part, column) for part in tables])
-            for column in ObjectTable.__slots__
-        )
-    )
+    table = join_objects(tables)
     network = build_graph(model.card, model.weights).network
     scores = score_objects(network, fields, model.card.normalisation)
+    probability = dead_probability(scores.logit, model.card.temperature)
     true, found = table.true_state > 0, table.found_state > 0
     return Metrics(
         data=data,
@@ -50,7 +43,7 @@ def measure_model(model: Model, fields: list[TrainingField], data: str) -> Metri
         object_f1_dead_25=object_f1(table, CellState.DEAD, DEAD_SHARE),
         instance_f1_50=instance_f1(int((true & found).sum()), true.sum(), found.sum()),
         auroc_dead=auroc(scores.logit, scores.dead),
-        ece=calibration_error(scores, model.card.temperature),
+        ece=calibration_error(probability, scores.dead),
     )
 
 
@@ -62,21 +55,8 @@ def _match(model: Model, engine: TorchEngine, field: TrainingField) -> ObjectTab
     labels, cells = find_cells(maps, info, field.phase, Inference(), Stand())
     overlaps = find_overlaps(field.labels, labels)
     rows = match_objects(overlaps)
-    hit, found = overlaps.true[rows], overlaps.found[rows]
-    missed = np.setdiff1d(overlaps.true_label, hit)
-    false = np.setdiff1d(overlaps.found_label, found)
-    true_label = np.concatenate([hit, missed, np.zeros_like(false)])
-    found_label = np.concatenate([found, np.zeros_like(missed), false])
-    state = np.concatenate([[np.uint8(0)], cells.state])
-    unsure = np.concatenate([[False], cells.unsure])
-    probability = np.concatenate([[0.0], cells.dead_probability])
-    return ObjectTable(
-        true_state=field.states[true_label],
-        found_state=state[found_label],
-        unsure=unsure[found_label],
-        dead_probability=probability[found_label],
-        inside_state=state[found_label],
-    )
+    states = {cell: int(field.states[cell]) for cell in overlaps.true_label.tolist()}
+    return tabulate(overlaps, rows, states, overlaps.found_label, cells)
 
 
 def _frame_info(pixel_size_um: float) -> FrameInfo:

@@ -5,16 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from torch import nn
 
 from acquisition.records import CellState
+from calibration.metrics.objects import object_f1, tabulate_calls
+from calibration.metrics.ranking import auroc
 from calibration.training.fields import TrainingField, object_classes
 from calibration.training.losses import object_logits
 from inference.cards import Normalisation
-from tracking.metrics import auroc
 
-_ECE_BINS = 10
 _MIN_OBJECT_PX = 100
 
 
@@ -84,37 +83,12 @@ def predict(
 
 def object_metrics(scores: ObjectScores) -> ObjectMetrics:
     """Give the figures of a set of cells; a cell is called dead above logit 0."""
-    called = scores.logit > 0
-    both = int(np.count_nonzero(called & scores.dead))
-    neither = int(np.count_nonzero(~called & ~scores.dead))
-    wrong = len(called) - both - neither
+    table = tabulate_calls(scores.logit > 0, scores.dead)
     return ObjectMetrics(
         auroc_dead=auroc(scores.logit, scores.dead) or 0.0,
-        f1_live=2 * neither / max(2 * neither + wrong, 1),
-        f1_dead=2 * both / max(2 * both + wrong, 1),
+        f1_live=object_f1(table, CellState.LIVE) or 0.0,
+        f1_dead=object_f1(table, CellState.DEAD) or 0.0,
         foreground_iou=scores.foreground_iou,
         objects_live=int(np.count_nonzero(~scores.dead)),
         objects_dead=int(np.count_nonzero(scores.dead)),
     )
-
-
-def fit_temperature(scores: ObjectScores) -> float:
-    """Give the temperature of least log loss on whole cells (Guo et al. 2017)."""
-    sign = np.where(scores.dead, -1.0, 1.0)
-
-    def log_loss(log_temperature: float) -> float:
-        margin = sign * scores.logit / np.exp(log_temperature)
-        return float(np.logaddexp(0.0, margin).mean())
-
-    found = minimize_scalar(log_loss, bounds=(-2.0, 3.0), method="bounded")
-    return float(np.exp(found.x))
-
-
-def calibration_error(scores: ObjectScores, temperature: float) -> float:
-    """Give the expected calibration error in ten equal bins of P(dead)."""
-    probability = 1.0 / (1.0 + np.exp(-scores.logit / temperature))
-    bins = np.minimum((probability * _ECE_BINS).astype(int), _ECE_BINS - 1)
-    weight = np.bincount(bins, minlength=_ECE_BINS)
-    said = np.bincount(bins, probability, _ECE_BINS)
-    true = np.bincount(bins, scores.dead, _ECE_BINS)
-    return float(np.abs(said - true).sum() / max(int(weight.sum()), 1))

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from acquisition.errors import BadRun
 from acquisition.simulated.world import World
+from calibration.metrics.confidence import fit_temperature
 from calibration.training.end_to_end import measure_model
-from calibration.training.evaluation import fit_temperature, score_objects
+from calibration.training.evaluation import score_objects
 from calibration.training.fields import (
     TrainingField,
     field_path,
@@ -68,7 +69,8 @@ def export_model(recipe: Recipe, run: Path, folder: Path) -> Path:
     network, steps = load_best(recipe, run)
     scores = score_objects(network, validation, NORMALISATION)
     weights = shipped_weights(network)
-    card = _draft(recipe, steps, fit_temperature(scores))
+    temperature = fit_temperature(scores.logit, scores.dead)
+    card = _draft(recipe, steps, temperature)
     golden = golden_frame(card, weights, validation[0])
     model = Model(card, weights, golden)
     figures = [measure_model(model, test, f"{settings.world}, random worlds and mixes")]

@@ -10,10 +10,10 @@ from samples import make_info
 from acquisition.records import CellState, Frame, read_only
 from acquisition.simulated.fields import render_field
 from acquisition.simulated.world import World
+from calibration.metrics import find_overlaps, instance_f1, match_objects
 from configs.schema import Inference, Stand
 from inference.select import select_engine
 from inference.stage import InferenceStage
-from tracking.metrics import find_overlaps, instance_f1, match_objects
 
 SEEDS = (4242, 4243)
 SIZE_PX = 1024

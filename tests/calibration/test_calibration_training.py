@@ -11,8 +11,6 @@ from acquisition.errors import BadConfig, BadRun
 from calibration.training.batches import BatchMaker, Pool
 from calibration.training.evaluation import (
     ObjectScores,
-    calibration_error,
-    fit_temperature,
     object_metrics,
 )
 from calibration.training.export import NORMALISATION, export_model
@@ -260,20 +258,6 @@ def test_a_warm_start_takes_the_weights_that_fit(tmp_path: Path) -> None:
     assert np.array_equal(begun.numpy(), load_model("slim").weights["head.bias"])
     with pytest.raises(BadRun, match="no weight"):
         Training(other, tmp_path)
-
-
-def test_temperature_mends_overconfidence() -> None:
-    """Logits that are three times too large get a temperature of about three."""
-    rng = np.random.default_rng(0)
-    honest = rng.normal(0, 2, 20_000)
-    dead = rng.random(honest.size) < 1 / (1 + np.exp(-honest))
-    scores = ObjectScores(3 * honest, dead, 1.0)
-
-    temperature = fit_temperature(scores)
-
-    assert temperature == pytest.approx(3.0, rel=0.1)
-    assert calibration_error(scores, temperature) < 0.02
-    assert calibration_error(scores, 1.0) > 0.05
 
 
 def test_metrics_of_a_known_table() -> None:

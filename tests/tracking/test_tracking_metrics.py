@@ -6,30 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from acquisition.records import CellState
 from tracking.metrics import (
     Happening,
-    ObjectTable,
     TrackTable,
-    auroc,
-    find_overlaps,
-    instance_f1,
     match_events,
-    match_objects,
-    object_f1,
-    pics_f1,
     score_tracks,
 )
-
-LIVE, DEAD, NONE = CellState.LIVE, CellState.DEAD, CellState.BACKGROUND
-
-
-def table(rows, unsure=()):
-    """Give objects from pairs of true and found state."""
-    true, found = (np.array(column, np.uint8) for column in zip(*rows, strict=True))
-    flags = np.zeros(len(rows), np.bool_)
-    flags[list(unsure)] = True
-    return ObjectTable(true, found, flags, np.full(len(rows), 0.5), found)
 
 
 def courses(true, found, matches):
@@ -37,94 +19,6 @@ def courses(true, found, matches):
     columns = [np.array(rows, np.int64).reshape(-1, 2).T for rows in (true, found)]
     pairs = np.array(matches, np.int64).reshape(-1, 3).T
     return TrackTable(*columns[0], *columns[1], *pairs)
-
-
-@given(seed=st.integers(0, 10**6))
-@settings(max_examples=30, deadline=None)
-def test_overlaps_equal_a_dense_count(seed):
-    """Shared pixels and IoU are those of counting every pair of labels."""
-    rng = np.random.default_rng(seed)
-    true, found = rng.integers(0, 5, (2, 20, 30)).astype(np.uint16)
-
-    overlaps = find_overlaps(true, found)
-
-    for row in range(overlaps.true.size):
-        one, other = true == overlaps.true[row], found == overlaps.found[row]
-        assert overlaps.pixels[row] == (one & other).sum()
-        assert overlaps.iou[row] == (one & other).sum() / (one | other).sum()
-
-
-def test_maps_of_different_shape_are_refused():
-    """Label maps of different shapes cannot be compared."""
-    with pytest.raises(ValueError, match="differ in shape"):
-        find_overlaps(np.zeros((2, 3), np.uint16), np.zeros((3, 2), np.uint16))
-
-
-def test_matching_at_exactly_one_half_is_one_to_one():
-    """Two halves of one object: only the first of them is matched."""
-    true = np.array([[1, 1]], np.uint16)
-    found = np.array([[4, 9]], np.uint16)
-
-    overlaps = find_overlaps(true, found)
-
-    assert overlaps.found[match_objects(overlaps)].tolist() == [4]
-
-
-def test_empty_maps():
-    """Two empty maps have no overlaps, no matches and no F1."""
-    empty = np.zeros((4, 4), np.uint16)
-
-    overlaps = find_overlaps(empty, empty)
-
-    assert match_objects(overlaps).size == 0
-    assert instance_f1(0, overlaps.true_label.size, overlaps.found_label.size) is None
-
-
-def test_object_f1_counts():
-    """Right, confused, missed and false objects enter F1 as defined."""
-    objects = table(
-        [(LIVE, LIVE)] * 3 + [(LIVE, DEAD), (DEAD, DEAD), (DEAD, NONE), (NONE, DEAD)]
-    )
-
-    assert object_f1(objects, LIVE) == pytest.approx(6 / 7)
-    assert object_f1(objects, DEAD) == pytest.approx(2 / (2 + 2 + 1))
-
-
-def test_unsure_counts_as_wrong():
-    """A right but unsure object is neither found nor free of blame."""
-    objects = table([(LIVE, LIVE), (LIVE, LIVE)], unsure=[1])
-
-    assert object_f1(objects, LIVE) == pytest.approx(2 / (2 + 2))
-
-
-def test_reweighting_makes_the_dead_a_quarter():
-    """F1 at 25 % dead equals the plain F1 of a population that has 25 % dead."""
-    live = [(LIVE, LIVE)] * 27 + [(LIVE, DEAD)] * 3
-    dead = [(DEAD, DEAD)] * 4 + [(DEAD, LIVE)]
-
-    weighted = object_f1(table(live + dead), DEAD, dead_share=0.25)
-
-    assert weighted == pytest.approx(object_f1(table(live + dead * 2), DEAD))
-    assert object_f1(table(live), LIVE, dead_share=0.25) is None
-
-
-def test_pics_f1_weighs_the_classes_alike():
-    """The confusion is normalised per true class."""
-    objects = table([(LIVE, LIVE)] * 90 + [(LIVE, DEAD)] * 10 + [(DEAD, DEAD)] * 5)
-
-    assert pics_f1(objects, DEAD) == pytest.approx(2 / 2.1)
-    assert pics_f1(objects, LIVE) == pytest.approx(1.8 / (1.8 + 0.1))
-
-
-def test_auroc_of_known_cases():
-    """Perfect, reversed, tied and one-sided scores."""
-    score = np.array([0.1, 0.2, 0.8, 0.9])
-    high = np.array([False, False, True, True])
-
-    assert auroc(score, high) == 1.0
-    assert auroc(-score, high) == 0.0
-    assert auroc(np.ones(4), high) == 0.5
-    assert auroc(score, np.ones(4, np.bool_)) is None
 
 
 def test_perfect_tracks():
