@@ -161,7 +161,7 @@ class Simulated(Section):
     truth: bool = True
     """Write the exact truth beside the run."""
     truth_detail: Literal["basic", "full"] = "full"
-    """"full" adds what takes time of its own: later places, whole masks, haloed mass."""
+    """"full" adds what takes time of its own: later places, masks, haloed mass."""
     faults: dict[Annotated[int, Field(ge=0)], CameraFault] = {}
     """Drill: number of the exposure (from 0) -> what goes wrong with it, or from it on
     for the next frame: a stage that misses its next move, a modulator that stands."""

@@ -70,7 +70,7 @@ def test_the_dyes_tell_the_dead_from_the_living() -> None:
 
 def test_blue_light_is_that_of_the_dna() -> None:
     """Nuclei in mitosis give twice the light of young ones, however condensed."""
-    stand = make_stand(4, Mix(mitosis=0.5, spreading=0.0))
+    stand = make_stand(4, Mix(mitosis=0.3, spreading=0.0))
     cycle, blue = take(stand, "NucBlue")
     table = Specimen.under_stand(stand.world, 4, SIZE).cells
     dna = dict(zip(table["id"].tolist(), dna_content(table), strict=True))
