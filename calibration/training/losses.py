@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from calibration.training.pixel_losses import pixel_loss
 from calibration.training.recipe import Losses
 
 _SEPARATION_BETA = 0.1
@@ -51,7 +52,7 @@ def loss_parts(planes: Tensor, targets: Targets, weights: Losses) -> LossParts:
     _, live, dead = logits.unbind(dim=1)  # (B, H, W) each
     class_weights = logits.new_tensor(weights.classes)
     return LossParts(
-        classes=functional.cross_entropy(logits, targets.classes, class_weights),
+        classes=pixel_loss(weights.pixels, logits, targets.classes, class_weights),
         separation=functional.smooth_l1_loss(
             separation[:, 0], targets.separation, beta=_SEPARATION_BETA
         ),

@@ -15,6 +15,21 @@ FIRST_TRAINING_SEED = 1_000_000
 
 Split = Literal["train", "validation", "test"]
 
+PixelLoss = Literal[
+    "cross_entropy",
+    "cross_entropy_jaccard",
+    "jaccard",
+    "focal",
+    "dice",
+    "focal_dice",
+    "focal_binary",
+    "focal_dice_boundary",
+    "weighted_dice",
+    "focal_tversky",
+    "hybrid",
+]
+"""Losses on pixels, see `calibration.training.pixel_losses`."""
+
 
 class Fields(Section):
     """The simulated fields: every field is its own draw of world and seed."""
@@ -64,8 +79,10 @@ class Augmentation(Section):
 
 
 class Losses(Section):
-    """Weights of the parts of the loss."""
+    """The loss on pixels, and the weights of the parts of the whole loss."""
 
+    pixels: PixelLoss = "cross_entropy"
+    """Those of one class (the last five) see cells against background only."""
     classes: tuple[Positive, Positive, Positive] = (0.8, 1.0, 1.5)
     """Cross-entropy weights of background, live and dead pixels."""
     separation: float = Field(3.0, ge=0)

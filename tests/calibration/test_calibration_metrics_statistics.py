@@ -182,7 +182,7 @@ def test_holm_by_hand():
 
 
 def test_a_difference_is_found_as_often_as_theory_says():
-    """Groups of 57, areas that differ by 10 % at a spread of 18 %: power as computed."""
+    """Two groups of 57 whose areas differ by 10 %: the power is the computed one."""
     rng = np.random.default_rng(10)
     areas = rng.normal([[[1000], [1100]]], 180, (1000, 2, 57))
 
