@@ -59,7 +59,9 @@ HANGING_MOBILITY = 0.1
 CONJUGATE_MOBILITY = 0.15
 """The same of an effector and its target while they hold each other."""
 EFFORT = 1.0
-"""Cells that are held up push harder by this, so that a dish keeps its speed."""
+"""Cells that are held up push harder by this, so that a dish keeps its speed ..."""
+RESOLVE = 2.0
+"""... and turn more slowly by this, so that it keeps its persistence."""
 
 _INTERPHASE = int(LifeState.INTERPHASE)
 
@@ -76,7 +78,6 @@ class Moving(NamedTuple):
     velocity_um_per_min: Any
     jitter_um: Any
     speed_um_per_min: Any
-    persistence_min: Any
     pace: Any
     lift_um: Any
     lift_to_um: Any
@@ -113,6 +114,12 @@ def mobility(cells: NDArray[np.void]) -> NDArray[np.float64]:
     return np.asarray(MOBILITY[cells["state"]] * cells["pace"] * ground * effort)
 
 
+def persistence_min(cells: NDArray[np.void]) -> NDArray[np.float64]:
+    """Give the present correlation time of the velocity of each cell."""
+    resolve = 1 + RESOLVE * np.minimum(cells["crowd"], 1)
+    return np.asarray(cells["persistence_min"] * resolve)
+
+
 def step(
     cells: NDArray[np.void], around: Surroundings, noise: NDArray[np.float64]
 ) -> None:
@@ -129,7 +136,8 @@ def step(
     ground = _ground(cells, around.neighbour_um)
     scale_um = COUPLING * around.neighbour_um
     share_kicks(cells["centre_um"], ground, noise, scale_um, binned, kicks)
-    crawl(columns, around, mobility(cells), kicks, noise)
+    laws = (mobility(cells), persistence_min(cells))
+    crawl(columns, around, laws, kicks, noise)
     push_apart(cells, around.half_um, STEP_MIN)
     reshape(columns, around.progress, IS_DEAD, noise)
 
@@ -228,7 +236,7 @@ def share_kicks(
 def crawl(
     cells: Any,
     around: Any,
-    mobility: NDArray[np.float64],
+    laws: tuple[NDArray[np.float64], NDArray[np.float64]],
     kicks: NDArray[np.float64],
     noise: NDArray[np.float64],
 ) -> None:
@@ -237,12 +245,13 @@ def crawl(
     Steps: exact joint draw of velocity and path of an Ornstein-Uhlenbeck process over
     the step; trembling; turn of the long axis towards the heading; height; flow.
     """
+    mobility, persistence = laws
     dt = STEP_MIN
     keep_j = math.exp(-dt / TREMBLE_MIN)
     tremble = around.jitter_um * math.sqrt(1 - keep_j * keep_j)
     rise = -math.expm1(-dt / LIFT_MIN)
     for i in range(len(kicks)):
-        tau = cells.persistence_min[i]
+        tau = persistence[i]
         sigma = cells.speed_um_per_min[i] / math.sqrt(2.0)
         r = dt / tau
         keep = math.exp(-r)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.simulated.foresight import HORIZONS_S
-from acquisition.simulated.motion import TREMBLE_MIN, mobility
+from acquisition.simulated.motion import TREMBLE_MIN, mobility, persistence_min
 from acquisition.simulated.population import IS_DEAD
 from acquisition.simulated.specimen import Specimen
 from acquisition.simulated.truth import TruthReader
@@ -125,7 +125,7 @@ def forecast_displacement(
     """
     cells = specimen.cells
     minutes = np.asarray(horizons_s) / 60
-    persistence = cells["persistence_min"][:, None]
+    persistence = persistence_min(cells)[:, None]
     ratio = minutes / persistence  # (cell, horizon)
     keep = np.exp(-ratio)
     moves = mobility(cells)[:, None]
