@@ -13,6 +13,7 @@ from acquisition.records import CellState
 from acquisition.simulated.camera import CameraModel
 from acquisition.simulated.fields import Field, render_field
 from acquisition.simulated.optics import Optics
+from acquisition.simulated.population import CellKind
 from acquisition.simulated.stand import CONTRAST_STEP
 from acquisition.simulated.world import World
 from calibration.audit.features import FEATURES, FeatureMaps
@@ -43,6 +44,7 @@ class AuditCells:
 
     field: NDArray[np.int64]  # (cell,) number of its field: the group in validation
     dead: NDArray[np.bool_]  # (cell,)
+    effector: NDArray[np.bool_]  # (cell,) of the two types in nanowells
     minutes_since_rupture: NDArray[np.float64]  # (cell,) negative before, NaN unknown
     features: NDArray[np.float64]  # (cell, feature)
     drawn: NDArray[np.float32]  # (cell, column) what the cell was drawn from
@@ -155,6 +157,7 @@ def _judged(
     return AuditCells(
         field=np.full(len(rows), number),
         dead=field.state[rows] == CellState.DEAD,
+        effector=field.kind[rows] == CellKind.EFFECTOR,
         minutes_since_rupture=field.minutes_since_rupture[rows],
         features=np.array(features, np.float64).reshape(len(rows), len(FEATURES)),
         drawn=latent_columns(field.looks[rows])[1],

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.simulated.looks import look_at
-from acquisition.simulated.population import IS_DEAD
+from acquisition.simulated.population import IS_DEAD, CellKind
 from acquisition.simulated.sections import Mix
 from acquisition.simulated.specimen import Specimen
 from acquisition.simulated.world import World
@@ -39,6 +39,7 @@ class LatentCells:
 
     field: NDArray[np.int64]  # (cell,) number of its specimen
     dead: NDArray[np.bool_]  # (cell,)
+    effector: NDArray[np.bool_]  # (cell,) of the two types in nanowells
     minutes_since_rupture: NDArray[np.float64]  # (cell,) negative before, NaN unknown
     names: tuple[str, ...]
     columns: NDArray[np.float32]  # (cell, column)
@@ -50,12 +51,14 @@ def collect_latent(world: World, seed: int, wanted: int) -> LatentCells:
     Nothing is rendered.
     """
     field_um = FIELD_PX * world.optics.pixel_um
-    looks, since, field = [], [], []
+    looks, since, kind, field = [], [], [], []
     count = 0
     for number in range(MOST_FIELDS):
         specimen = Specimen(world, seed + number, field_um, MIX)
         looks.append(look_at(specimen.cells, specimen.minutes, world))
-        since.append(specimen.columns().minutes_since_rupture)
+        truth = specimen.columns()
+        since.append(truth.minutes_since_rupture)
+        kind.append(truth.kind)
         field.append(np.full(len(since[-1]), number))
         count += len(since[-1])
         enough = count >= wanted or count == 0
@@ -66,6 +69,7 @@ def collect_latent(world: World, seed: int, wanted: int) -> LatentCells:
     return LatentCells(
         field=np.concatenate(field),
         dead=IS_DEAD[table["state"]],
+        effector=np.concatenate(kind) == CellKind.EFFECTOR,
         minutes_since_rupture=np.concatenate(since),
         names=names,
         columns=columns,

@@ -16,11 +16,11 @@ from calibration.audit.classifiers import (
     FOLDS,
     auroc,
     best_column,
-    boosted,
     forest,
     held_out,
     held_out_calls,
     linear,
+    oracle,
     weighted_f1,
 )
 from calibration.audit.controls import (
@@ -53,9 +53,7 @@ class Effort:
     training: Training = field(default_factory=Training)
 
 
-QUICK = Effort(
-    feature_cells=900, latent_cells=4000, network_cells=0, shuffled=False, sham=False
-)
+QUICK = Effort(feature_cells=900, network_cells=0, shuffled=False, sham=False)
 """Seconds instead of minutes; figures are uncertain by about 0.01."""
 
 
@@ -87,10 +85,13 @@ def audit_world(
         "dead_share": float(cells.dead.mean()),
     }
     result |= feature_figures(cells.first_fields(effort.feature_cells), tell)
-    result |= latent_figures(collect_latent(world, seed, effort.latent_cells), tell)
+    latent = collect_latent(world, seed, effort.latent_cells)
+    result |= latent_figures(latent, tell)
     result["auroc_cnn"] = None
     if effort.network_cells:
         result |= network_figures(cells, effort.training, tell)
+    if world.nanowell is not None:
+        result |= type_figures(cells, latent, effort, tell)
     result |= _controls(world, seed, cells, effort, tell)
     faults = broken_gates(result, world.audit) + control_faults(result)
     result["passed"] = not faults
@@ -136,7 +137,7 @@ def latent_figures(cells: LatentCells, tell: Progress) -> dict[str, Any]:
     """Give what the numbers behind the drawing tell, one by one and all together."""
     name, single = best_column(cells.dead, cells.columns, cells.names)
     tell("oracle", 0.0)
-    score = held_out(boosted(), cells.columns, cells.dead, cells.field)
+    score = held_out(oracle(), cells.columns, cells.dead, cells.field)
     called = held_out_calls(score, cells.dead, cells.field)
     return {
         "latent_single": name,
@@ -161,6 +162,30 @@ def network_figures(
         "auroc_cnn": auroc(dead, seen.score),
         **f1_figures("cnn", called, dead, since),
     }
+
+
+def type_figures(
+    cells: AuditCells, latent: LatentCells, effort: Effort, tell: Progress
+) -> dict[str, Any]:
+    """Give how well effectors and targets can be told apart, dead or alive."""
+    few = cells.first_fields(effort.feature_cells)
+    answer, group = few.effector, few.field
+    name, single = best_column(answer, few.features, FEATURES)
+    line = held_out(linear(), few.features[:, : len(FIRST_ORDER)], answer, group)
+    trees = held_out(forest(), few.features, answer, group)
+    score = held_out(oracle(), latent.columns, latent.effector, latent.field)
+    figures = {
+        "type_feature_single": name,
+        "type_auroc_single_max": single,
+        "type_auroc_linear6": auroc(answer, line),
+        "type_auroc_forest21": auroc(answer, trees),
+        "type_auroc_cnn": None,
+        "type_auroc_oracle": auroc(latent.effector, score),
+    }
+    if effort.network_cells:
+        seen = look_and_learn(cells, cells.effector, effort.training, tell)
+        figures["type_auroc_cnn"] = auroc(cells.effector[seen.rows], seen.score)
+    return figures
 
 
 def f1_figures(
@@ -198,6 +223,7 @@ def broken_gates(figures: dict[str, Any], gates: Audit) -> list[str]:
     at_least = [
         ("auroc_forest21", low, "hand-made features tell too little"),
         ("auroc_cnn", gates.min_auroc_cnn, "a network sees too little"),
+        ("type_auroc_cnn", gates.min_auroc_cnn, "a network cannot tell the types"),
         ("oracle_f1_live", gates.min_oracle_f1_live, "the drawing is too ambiguous"),
         ("oracle_f1_dead", gates.min_oracle_f1_dead, "the drawing is too ambiguous"),
     ]
