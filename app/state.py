@@ -276,7 +276,7 @@ class ViewState:
     def _figures(self, picture: Picture | None, strips: Strips, now_ns: int) -> Figures:
         live, dead, unsure = _counts(picture.mark) if picture else (0, 0, 0)
         p50, p95 = _percentiles(strips.latency_ms)
-        interval_s, age_ms = self._pace(now_ns)
+        interval_s, age_ms, seen_every_s = self._pace(now_ns)
         info = self._newest.segmented.info if self._newest else None
         losses = self._losses()
         return Figures(
@@ -285,7 +285,8 @@ class ViewState:
             speed=self._speed,
             frames_per_s=1 / interval_s if interval_s else None,
             age_ms=age_ms,
-            stalled=_is_stalled(age_ms, interval_s) and self._run_state() == "running",
+            stalled=_is_stalled(age_ms, seen_every_s)
+            and self._run_state() == "running",
             latency_p50_ms=p50,
             latency_p95_ms=p95,
             budget_ms=self._budget_ms,
@@ -305,16 +306,21 @@ class ViewState:
             requests=max(self._requests, int(self._reports.fact("requests") or 0)),
         )
 
-    def _pace(self, now_ns: int) -> tuple[float | None, float | None]:
-        """Give the frame interval in seconds and the age of the newest frame in ms."""
+    def _pace(self, now_ns: int) -> tuple[float | None, float | None, float | None]:
+        """Give the interval of frames (s), age of the newest (ms), time between looks.
+
+        Frames that are recorded only have numbers too, but do not come here.
+        """
         if not self._ends:
-            return None, None
+            return None, None, None
         # By their numbers, for a screen need not see every frame that is made.
         (first, began_ns), (last, ended_ns) = self._ends[0], self._ends[-1]
         age_ms = (now_ns - ended_ns) * 1e-6
         span_s = (ended_ns - began_ns) * 1e-9
-        steps = last - first
-        return (span_s / steps if steps and span_s > 0 else None), age_ms
+        steps, seen = last - first, len(self._ends) - 1
+        if not steps or span_s <= 0:
+            return None, age_ms, None
+        return span_s / steps, age_ms, span_s / seen
 
     def _losses(self) -> tuple[tuple[str, int], ...]:
         losses = Counter({f"{stage} skipped": n for stage, n in self._skips.items()})

@@ -99,6 +99,7 @@ def test_any_device_with_four_states_can_step_the_phase() -> None:
 CASES: list[tuple[dict[str, Any], list[str]]] = [
     ({"config_file": "none.cfg"}, ["microscope.config_file", "none.cfg"]),
     ({"modality": "slim"}, ["microscope.modulator"]),
+    ({"channel": "Infrared"}, ["microscope.channel: no preset 'Infrared'", "DAPI"]),
     ({"modality": "slim", "modulator": "Disc"}, ["no device 'Disc'", "Emission"]),
     ({"modality": "slim", "modulator": "Camera"}, ["is no device with states"]),
     (

@@ -8,6 +8,7 @@ import pytest
 from acquisition.records import Event, Health, Reply, Skip, StreamCount
 from app.history import History, Tails, wilson_interval
 from app.state import EVENTS_KEPT, ViewState
+from app.terminal import run_line
 from app.view import Mark, Selection, clock_text
 from configs.schema import Display
 from tests.app.scenes import INTERVAL_S, Scene
@@ -108,9 +109,8 @@ def test_counts_follow_the_filtered_state_of_the_tracks() -> None:
     assert (view.picture.mark[analysed.tracks.label] == Mark.DEAD).all()
 
 
-def test_the_frame_rate_is_that_of_the_stand() -> None:
-    """A screen that sees every third frame still shows what is acquired."""
-    state = ViewState(Display(), budget_ms=100, speed=1.0)
+def every_third(state: ViewState) -> None:
+    """Show every third frame of 6 seconds, 5 a second."""
     for number in range(0, 30, 3):
         analysed = make_analysed(2, sequence=number + 1, time_s=0.2 * number)
         info = replace(
@@ -119,9 +119,30 @@ def test_the_frame_rate_is_that_of_the_stand() -> None:
         segmented = replace(analysed.segmented, info=info)
         state.take(replace(analysed, segmented=segmented))
 
+
+def test_the_frame_rate_is_that_of_the_stand() -> None:
+    """A screen that sees every third frame still shows what is acquired."""
+    state = make_state()
+    every_third(state)
+
     figures = state.snapshot(now_ns=6 * SECOND_NS).figures
 
     assert figures.frames_per_s == pytest.approx(5.0)
+
+
+def test_channels_that_are_recorded_only_are_counted_and_no_loss() -> None:
+    """Where channels take turns, the picture of one is rarer and has not stalled."""
+    state = make_state()
+    facts = (("recorded_only", 20.0), ("late_frames", 1.0))
+    state.take(health("acquisition", facts=facts))
+    every_third(state)
+
+    figures = state.snapshot(now_ns=round(7.1 * SECOND_NS)).figures
+
+    assert not figures.stalled
+    assert figures.dropped == 0
+    assert dict(figures.losses) == {"recorded only": 20, "late": 1}
+    assert "recorded only 20" in run_line(figures)
 
 
 def test_latency_is_counted_from_the_end_of_the_exposure() -> None:
