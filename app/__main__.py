@@ -103,6 +103,9 @@ def _add_simulate(commands: Any) -> None:
         "--preview", type=Path, metavar="PNG", help="contact sheet of the images"
     )
     simulate.add_argument(
+        "--oracle", action="store_true", help="add the best possible forecasts"
+    )
+    simulate.add_argument(
         "--audit", action="store_true", help="neither trivial nor hopeless?"
     )
     simulate.add_argument(
@@ -188,6 +191,7 @@ def _simulate(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
             size_px=options.size,
             output=options.output,
             preview=options.preview,
+            oracle=options.oracle,
             audit=options.audit,
             quick=options.quick,
             controls=options.controls,

@@ -18,7 +18,8 @@ from acquisition.simulated.world import World
 from app.contact_sheet import ContactSheet
 from app.preflight import nearest_folder
 from calibration.audit.report import QUICK, Effort, audit_world
-from calibration.data_set import Plan, Shown, make_data_set
+from calibration.data_set import TRUTH, Plan, Shown, make_data_set
+from calibration.forecast_oracle import write_oracle
 
 LARGEST_SEED = 2**31 - 1
 LARGEST_SET = 1_000_000
@@ -38,6 +39,7 @@ class Wishes:
     size_px: int = 1024
     output: Path | None = None
     preview: Path | None = None
+    oracle: bool = False
     audit: bool = False
     quick: bool = False
     controls: bool = False
@@ -64,6 +66,10 @@ def simulate(name_or_path: str, wishes: Wishes) -> dict[str, Any]:
     }
     if wishes.output is not None:
         result |= _make(_plan(world, wishes), wishes.output, wishes.preview)
+        if wishes.oracle and result["state"] == "ended":
+            with _progress() as bar:
+                truth = wishes.output / TRUTH
+                write_oracle(wishes.output, truth, Tasks(bar).tell)
     if wishes.audit and result.get("state") != "interrupted":
         with _progress() as bar:
             effort = QUICK if wishes.quick else Effort()
@@ -85,6 +91,8 @@ def _check(world: World, wishes: Wishes) -> None:
         raise BadInput(
             f"--preview {wishes.preview}: it shows a data set, give --output"
         )
+    if wishes.oracle and wishes.output is None:
+        raise BadInput("--oracle belongs to a data set: give --output DIR")
     if (wishes.quick or wishes.controls) and not wishes.audit:
         raise BadInput("--quick and --controls belong to --audit")
     if not 0 <= wishes.seed <= LARGEST_SEED:

@@ -312,5 +312,7 @@ pixel, {plan.size_px} x {plan.size_px} pixels.
   opened (negative before, empty where not known); true dry mass, and the dry mass
   measured from the phase, which the halo makes too small; visible pixels
 - `{TRUTH}`: the same and the contacts, as beside a recorded run (HDF5)
+- `oracle.csv`, if it was asked for: the best possible forecasts (mean and spread of
+  the displacement, probability of death) for each cell, frame and horizon in seconds
 - `{WORLD}`: the world with every value; with the seed it makes these bytes again
 """

@@ -74,6 +74,21 @@ def test_the_preview_is_a_picture(made: Path) -> None:
     assert (made.parent / "s.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_the_oracle_is_a_table_of_probabilities(tmp_path: Path) -> None:
+    """Every visible cell has its forecasts; the dead are dead at any horizon."""
+    wishes = replace(SMALL, frames=1, size_px=128, output=tmp_path / "set", oracle=True)
+
+    simulate("demo", wishes)
+
+    with (tmp_path / "set/oracle.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    last = TruthReader(tmp_path / "set/truth.h5").frame(1)
+    assert [int(row["id"]) for row in rows] == last.id.tolist()
+    told = [float(row["dead_3600s"]) for row in rows]
+    assert all(0 <= p <= 1 for p in told)
+    assert all(p == 1 for p, dead in zip(told, last.dead, strict=True) if dead)
+
+
 @pytest.mark.parametrize("modality", ["phase_contrast", "brightfield"])
 def test_single_shots_have_no_phase(modality: str, tmp_path: Path) -> None:
     """A frame of another modality is one picture beside its truth."""
