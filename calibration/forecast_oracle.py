@@ -19,10 +19,12 @@ def write_oracle(folder: Path, truth: Path, tell: Progress) -> None:
     ``moved`` columns are the mean displacement, ``sd`` its standard deviation an axis,
     ``dead`` the probability that the membrane is open by then; for each horizon in s.
     """
-    reader = TruthReader(truth)
-    oracle = Oracle(reader)
-    sequences = reader.sequences.tolist()
-    with (folder / ORACLE).open("w", encoding="utf-8", newline="") as file:
+    with (
+        TruthReader(truth) as reader,
+        (folder / ORACLE).open("w", encoding="utf-8", newline="") as file,
+    ):
+        oracle = Oracle(reader)
+        sequences = reader.sequences.tolist()
         table = csv.writer(file, lineterminator="\n")
         table.writerow(_columns())
         for done, sequence in enumerate(sequences, start=1):
