@@ -266,6 +266,7 @@ def test_an_empty_dish_has_neither_cells_nor_events() -> None:
     assert found.objects == 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_world_passes_the_quick_audit(name: str) -> None:
