@@ -241,7 +241,9 @@ def frame_rows(info: FrameInfo) -> Rows:
     rows = np.zeros(1, FRAME)
     for name in FRAME.names or ():
         value = getattr(info, name)
-        rows[name] = encode_text(value) if isinstance(value, str) else value
+        if isinstance(value, str):
+            value = encode_text(value, FRAME[name].itemsize)
+        rows[name] = value
     return rows
 
 

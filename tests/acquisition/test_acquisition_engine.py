@@ -87,6 +87,19 @@ def test_a_stuck_stage_is_a_fault_and_no_frame(played: Microscope) -> None:
     assert not played.devices.lamp.is_open
 
 
+def test_a_move_that_did_not_happen_is_sent_again(played: Microscope) -> None:
+    """The core believes that it has moved; the next frame there does not."""
+    assert played.devices is not None
+    played.devices.stage.misses_next_move = True
+    there = useq.MDAEvent(x_pos=100, y_pos=0)
+    with pytest.raises(StageOff):
+        take(played, there)
+
+    taken, _ = take(played, there)
+
+    assert taken.stamps[0].stage_yx_um == (0, 100)
+
+
 def test_an_image_that_cannot_be_read_is_a_missing_frame(tmp_path: Path) -> None:
     """No image raises with the device's message; the run can go on afterwards."""
     path = make_images(tmp_path / "images", 3)
