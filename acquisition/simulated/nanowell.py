@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 
 from acquisition.errors import BadWorld
 from acquisition.simulated.chip import Chip
-from acquisition.simulated.population import MOST_CELLS, CellKind, draw_cells
+from acquisition.simulated.population import (
+    MOST_CELLS,
+    NUCLEOLI,
+    CellKind,
+    draw_cells,
+)
 from acquisition.simulated.sections import Mix, Nanowell
 from acquisition.simulated.world import World
 
@@ -112,10 +117,12 @@ def _draw_targets(
     settings: Nanowell,
     rng: Generator,
 ) -> None:
-    """Round, smooth and slow."""
+    """Round, smooth and slow, with a nucleus that fills them and large nucleoli."""
     count = int(who.sum())
+    cells["nucleus_size"][who] *= 1.06
+    cells["nucleoli"][who] = rng.integers(2, NUCLEOLI + 1, count)
     cells["aspect"][who] = rng.lognormal(0.25, 0.12, count)
-    cells["plump"][who] = rng.uniform(0.60, 0.95, count)
+    cells["plump"][who] = rng.uniform(0.65, 0.95, count)
     cells["rugged"][who] = rng.lognormal(-0.3, 0.3, count)
     cells["granules"][who] *= 0.85
     cells["speed_um_per_min"][who] = settings.target_um_per_min
@@ -128,17 +135,23 @@ def _draw_effectors(
     settings: Nanowell,
     rng: Generator,
 ) -> None:
-    """Polarised, full of granules and fast: a broad front and a uropod behind."""
+    """Polarised, full of granules and fast.
+
+    A broad front, behind it the nucleus, and a uropod at the end.
+    """
     count = int(who.sum())
+    cells["nucleus_size"][who] *= 0.94
+    cells["nucleus_shift"][who, 0] += 0.20
+    cells["nucleoli"][who] = rng.integers(1, NUCLEOLI, count)
     cells["aspect"][who] = rng.lognormal(0.40, 0.15, count).clip(1.1, 2.2)
-    cells["plump"][who] = rng.uniform(0.35, 0.85, count)
+    cells["plump"][who] = rng.uniform(0.30, 0.80, count)
     cells["rugged"][who] = rng.lognormal(0.0, 0.3, count)
     front = rng.lognormal(-1.5, 0.4, count)
-    uropod = rng.lognormal(-0.6, 0.4, count)
-    none = np.zeros(count)
-    cells["lobe_size"][who] = np.stack([front, uropod, none, none], 1)
+    uropod = rng.lognormal(-0.4, 0.4, count)
+    flanks = 0.4 * cells["lobe_size"][who, 2:]
+    cells["lobe_size"][who] = np.column_stack([front, uropod, flanks])
     cells["lobe_angle"][who, :2] = rng.normal((0, math.pi), 0.2, (count, 2))
-    cells["lobe_sharpness"][who, :2] = (2.5, 9.0)
+    cells["lobe_sharpness"][who, 0] = rng.lognormal(1.2, 0.3, count).clip(2.5, 22)
     cells["granules"][who] *= 1.35
     cells["speed_um_per_min"][who] = settings.effector_um_per_min
     cells["persistence_min"][who] = settings.persistence_min
