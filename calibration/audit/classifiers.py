@@ -11,13 +11,14 @@ from sklearn.ensemble import (
     VotingClassifier,
 )
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-DEAD_SHARE = 0.25
-"""F1 figures are re-weighted to this share of dead cells."""
+from acquisition.records import CellState
+from calibration.metrics.objects import DEAD_SHARE, object_f1, tabulate_calls
+from calibration.metrics.ranking import auroc as unfolded_auroc
+
 FOLDS = 4
 THRESHOLDS = np.linspace(0.02, 0.98, 97)
 
@@ -35,10 +36,8 @@ class F1:
 
 def auroc(dead: Bools, score: NDArray[np.floating]) -> float:
     """Give the area under the ROC curve, folded: 0.5 tells nothing, 1 all."""
-    if dead.all() or not dead.any():
-        return 0.5
-    area = float(roc_auc_score(dead, score))
-    return max(area, 1 - area)
+    area = unfolded_auroc(score, dead)
+    return 0.5 if area is None else max(area, 1 - area)
 
 
 def best_column(
@@ -116,12 +115,9 @@ def weighted_f1(called: Bools, dead: Bools, chosen: Bools | None = None) -> F1:
         called, dead = called[chosen], dead[chosen]
     if dead.all() or not dead.any():
         return F1(float("nan"), float("nan"))
-    share = dead.mean()
-    weight = np.where(dead, DEAD_SHARE / share, (1 - DEAD_SHARE) / (1 - share))
-    missed = weight[dead & ~called].sum()
-    false = weight[~dead & called].sum()
-    hits, passed = weight[dead & called].sum(), weight[~dead & ~called].sum()
-    return F1(
-        live=float(2 * passed / (2 * passed + missed + false)),
-        dead=float(2 * hits / (2 * hits + missed + false)),
+    table = tabulate_calls(called, dead)
+    live, gone = (
+        object_f1(table, state, DEAD_SHARE) or 0.0
+        for state in (CellState.LIVE, CellState.DEAD)
     )
+    return F1(live, gone)
