@@ -2,8 +2,6 @@
 
 import csv
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from acquisition.simulated.truth import TruthReader
 from acquisition.simulated.world import World
 from app.simulate import Wishes, interruptible, simulate
 from calibration.data_set import Plan, Shown, make_data_set
-from tests.app.live_runs import environment, result_of, vigil, wait_for
+from tests.app.live_runs import result_of, start, vigil, wait_for
 
 SMALL = Wishes(seed=3, frames=3, interval_s=90.0, size_px=256)
 
@@ -174,13 +172,7 @@ def test_a_world_from_outside_and_an_old_folder(tmp_path: Path) -> None:
 def test_ctrl_c_leaves_a_readable_folder(tmp_path: Path) -> None:
     """An interrupted set ends after its frame with exit code 130."""
     call = "simulate cho_40x --size 128 --frames 100000 --interval 1 --output set"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app", *call.split()],
-        cwd=tmp_path,
-        env=environment(),
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
+    process = start(*call.split(), folder=tmp_path)
     table = tmp_path / "set/cells.csv"
     wait_for(lambda: table.exists() and table.stat().st_size > 4096)
 
