@@ -7,11 +7,9 @@ stated.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from acquisition.archive.reader import RunReader
 from acquisition.errors import BadImages, BadRun
@@ -19,8 +17,7 @@ from acquisition.simulated.truth import TruthReader
 from calibration.comparison import Comparison, compare_frame
 from calibration.figures import Score, event_figures, object_figures, track_figures
 from calibration.masks import read_masks
-from calibration.metrics.objects import instance_f1
-from calibration.metrics.overlaps import find_overlaps, match_objects
+from calibration.metrics.instances import InstanceCounts, count_instances
 from configs.loading import load_experiment
 from configs.schema import Experiment
 from inference.engines.classical import ClassicalEngine
@@ -105,7 +102,8 @@ def score_masks(run_dir: Path, labels: Path) -> Score:
         If the masks cannot be read, or have not the number or shape of the frames.
     """
     pages = read_masks(labels)
-    ours, baseline = _Tally(), _Tally()
+    ours: list[InstanceCounts] = []
+    baseline: list[InstanceCounts] = []
     with RunReader(run_dir) as run:
         frames = int(run.sequences.max(initial=0))
         if len(pages) != frames:
@@ -127,49 +125,25 @@ def score_masks(run_dir: Path, labels: Path) -> Score:
                     f"{labels}: page {number} has the shape {mask.shape}, frame "
                     f"{number} of the run {found.shape}; give the masks of its images"
                 )
-            ours.count(mask, found)
+            ours.append(count_instances(mask, found))
             frame = run.frame(number)
             if frame is not None:
-                baseline.count(mask, classical(frame).labels)
-    if not ours.frames:
+                baseline.append(count_instances(mask, classical(frame).labels))
+    if not ours:
         raise BadRun(
             f"{run_dir}: no frame has both recorded labels and one of the {len(pages)} "
             f"masks of {labels}; record with log.labels = true"
         )
+    total = sum(ours, InstanceCounts())
     score: Score = dict.fromkeys(KEYS)
     return score | {
-        "instance_f1_50": ours.f1(0),
-        "instance_f1_75": ours.f1(1),
-        "baseline_instance_f1_50": baseline.f1(0),
-        "frames_scored": ours.frames,
-        "baseline_frames_scored": baseline.frames,
-        "objects": ours.true,
+        "instance_f1_50": total.f1_50,
+        "instance_f1_75": total.f1_75,
+        "baseline_instance_f1_50": sum(baseline, InstanceCounts()).f1_50,
+        "frames_scored": len(ours),
+        "baseline_frames_scored": len(baseline),
+        "objects": total.true,
     }
-
-
-@dataclass(slots=True)
-class _Tally:
-    """Objects of any class, over frames."""
-
-    frames: int = 0
-    true: int = 0
-    found: int = 0
-    matched: tuple[int, int] = (0, 0)  # at one half and three quarters IoU
-
-    def count(self, mask: NDArray[np.uint16], labels: NDArray[np.uint16]) -> None:
-        overlaps = find_overlaps(mask, labels)
-        iou = overlaps.iou[match_objects(overlaps)]
-        self.frames += 1
-        self.true += overlaps.true_label.size
-        self.found += overlaps.found_label.size
-        self.matched = (self.matched[0] + iou.size, self.matched[1] + _close(iou))
-
-    def f1(self, level: int) -> float | None:
-        return instance_f1(self.matched[level], self.true, self.found)
-
-
-def _close(iou: NDArray[np.float64]) -> int:
-    return int((iou >= 0.75).sum())
 
 
 def _settings(run: RunReader) -> Experiment:

@@ -11,7 +11,15 @@ from calibration.metrics.confidence import (
     fit_temperature,
 )
 from calibration.metrics.guards import Emptiness, Summary, summarise
-from calibration.metrics.instances import AverageIou, FrameIou, average_iou, frame_iou
+from calibration.metrics.instances import (
+    AverageIou,
+    FrameIou,
+    InstanceCounts,
+    average_iou,
+    count_instances,
+    f1_among,
+    frame_iou,
+)
 from calibration.metrics.intervals import (
     Interval,
     beta_interval,
@@ -60,6 +68,7 @@ from calibration.metrics.strata import (
     gradient_energy,
     low_quantile,
     select_objects,
+    touching_labels,
 )
 
 __all__ = [
@@ -70,6 +79,7 @@ __all__ = [
     "AverageIou",
     "Emptiness",
     "FrameIou",
+    "InstanceCounts",
     "Interval",
     "ObjectTable",
     "Overlaps",
@@ -89,10 +99,12 @@ __all__ = [
     "compare_means",
     "compare_with_bar",
     "correct_holm",
+    "count_instances",
     "count_neighbours",
     "count_pixels",
     "dead_probability",
     "edge_labels",
+    "f1_among",
     "false_share",
     "figures_by_stratum",
     "find_overlaps",
@@ -117,5 +129,6 @@ __all__ = [
     "summarise",
     "tabulate",
     "tabulate_calls",
+    "touching_labels",
     "wilson",
 ]

@@ -1,7 +1,7 @@
-"""Mean IoU of the instances of a frame, with its interval over images or videos."""
+"""Instances of a frame: how many were found, how well they lie, how sure that is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,78 @@ from scipy.optimize import linear_sum_assignment
 
 from calibration.metrics.guards import Emptiness, Summary, judge_emptiness, summarise
 from calibration.metrics.intervals import Interval, mean_interval
-from calibration.metrics.overlaps import Overlaps, find_overlaps
+from calibration.metrics.objects import instance_f1
+from calibration.metrics.overlaps import Overlaps, find_overlaps, match_objects
+
+CLOSE_IOU = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceCounts:
+    """Instances and their pixels of any number of frames; counts can be added."""
+
+    true: int = 0
+    found: int = 0
+    matched: int = 0  # at one half IoU
+    matched_closely: int = 0  # at three quarters
+    true_px: int = 0
+    found_px: int = 0
+    common_px: int = 0  # cell in both, whichever cell
+
+    def __add__(self, other: "InstanceCounts") -> "InstanceCounts":
+        mine, theirs = astuple(self), astuple(other)
+        return InstanceCounts(*(a + b for a, b in zip(mine, theirs, strict=True)))
+
+    @property
+    def f1_50(self) -> float | None:
+        """F1 of instances that overlap by half; ``None`` where there are none."""
+        return instance_f1(self.matched, self.true, self.found)
+
+    @property
+    def f1_75(self) -> float | None:
+        """F1 of instances that overlap by three quarters."""
+        return instance_f1(self.matched_closely, self.true, self.found)
+
+    @property
+    def iou_foreground(self) -> float | None:
+        """IoU of all that is cell; ``None`` where nothing is."""
+        either = self.true_px + self.found_px - self.common_px
+        return self.common_px / either if either else None
+
+
+def count_instances(
+    true: NDArray[np.uint16], found: NDArray[np.uint16]
+) -> InstanceCounts:
+    """Count the instances of two label maps (y, x) and match them one to one."""
+    overlaps = find_overlaps(true, found)
+    iou = overlaps.iou[match_objects(overlaps)]
+    return InstanceCounts(
+        true=overlaps.true_label.size,
+        found=overlaps.found_label.size,
+        matched=iou.size,
+        matched_closely=int((iou >= CLOSE_IOU).sum()),
+        true_px=int(overlaps.true_pixels.sum()),
+        found_px=int(overlaps.found_pixels.sum()),
+        common_px=int(overlaps.pixels.sum()),
+    )
+
+
+def f1_among(overlaps: Overlaps, chosen: NDArray[np.integer]) -> float | None:
+    """Give the instance F1 of some true objects, for instance of touching ones.
+
+    A found object that matches nothing counts as false here if the true object that it
+    covers most is among the chosen.
+    """
+    rows = match_objects(overlaps)
+    wanted = np.isin(overlaps.true_label, chosen)
+    hit = np.isin(overlaps.true[rows], chosen)
+    order = np.lexsort((-overlaps.pixels, overlaps.found))
+    names, first = np.unique(overlaps.found[order], return_index=True)
+    mostly_on = overlaps.true[order][first]
+    alone = ~np.isin(names, overlaps.found[rows])
+    false = int((alone & np.isin(mostly_on, chosen)).sum())
+    matched = int(hit.sum())
+    return instance_f1(matched, int(wanted.sum()), matched + false)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from scipy.spatial import KDTree
 
 from acquisition.records import CellState
 from calibration.metrics.objects import ObjectTable, missed_share
+from inference.measure import near_pairs
 
 Floats = NDArray[np.float64]
 
@@ -34,6 +35,12 @@ def edge_labels(labels: NDArray[np.uint16]) -> NDArray[np.int64]:
     rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     names = np.unique(rim)
     return names[names > 0].astype(np.int64)
+
+
+def touching_labels(labels: NDArray[np.uint16]) -> NDArray[np.int64]:
+    """Give the labels of the cells that lie within 2 px of another."""
+    codes = np.unique(near_pairs(labels))
+    return np.unique(np.concatenate([codes >> 16, codes & 0xFFFF])).astype(np.int64)
 
 
 def gradient_energy(

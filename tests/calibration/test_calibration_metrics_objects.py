@@ -11,8 +11,10 @@ from calibration.metrics import (
     ObjectTable,
     average_iou,
     balanced_accuracy,
+    count_instances,
     count_neighbours,
     edge_labels,
+    f1_among,
     false_share,
     figures_by_stratum,
     find_overlaps,
@@ -26,6 +28,7 @@ from calibration.metrics import (
     pics_confusion,
     pics_f1,
     tabulate_calls,
+    touching_labels,
 )
 
 LIVE, DEAD, NONE = CellState.LIVE, CellState.DEAD, CellState.BACKGROUND
@@ -204,3 +207,34 @@ def test_edge_focus_and_crowding_of_cells():
     assert low_quantile(np.array(list(energy.values())), 0.3).tolist() == [0, 1, 0]
     assert neighbours == {3: 1, 5: 1, 8: 0}
     assert count_neighbours(np.zeros((4, 4), np.uint16), 5) == {}
+
+
+def test_counts_of_instances_add_up():
+    """Counts of frames are added before any ratio; nothing at all has no figure."""
+    true, found = np.zeros((2, 4, 20), np.uint16)
+    true[:, 0:4], true[:, 8:12], found[:, 0:4], found[:, 9:12] = 1, 2, 7, 3
+    empty = np.zeros_like(true)
+
+    total = count_instances(true, found) + count_instances(empty, true)
+
+    assert count_instances(true, found).f1_50 == count_instances(true, found).f1_75 == 1
+    assert total.f1_50 == pytest.approx(2 * 2 / (2 + 4))
+    assert total.iou_foreground == pytest.approx(28 / (32 + 60 - 28))
+    assert count_instances(empty, empty).f1_50 is None
+    assert count_instances(empty, empty).iou_foreground is None
+
+
+def test_f1_of_touching_cells():
+    """A pair found as one is two misses and one false; a lonely cell has no part."""
+    true, found = np.zeros((2, 10, 40), np.uint16)
+    true[:, 0:6], true[:, 6:12], true[:, 20:26], true[:, 27:33] = 1, 2, 5, 6
+    true[0:3, 36:40] = 9
+    found[:, 0:12], found[:, 20:26], found[:, 27:33] = 1, 2, 3
+
+    touching = touching_labels(true)
+
+    assert touching.tolist() == [1, 2, 5, 6]
+    # one object over both halves has an IoU of one half with each: it is one of them
+    assert f1_among(find_overlaps(true, found), touching) == pytest.approx(6 / 7)
+    found[:, 12:15] = 1  # now it is less: two misses, and one false
+    assert f1_among(find_overlaps(true, found), touching) == pytest.approx(4 / 7)
