@@ -22,6 +22,8 @@ from safetensors.numpy import save as write_tensors
 
 from acquisition.errors import BadModel
 from acquisition.records import Modality
+from inference.architectures import Architecture
+from inference.architectures import StemUNetShape as StemUNetShape
 from inference.pixels import slim_grey_level
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights"
@@ -40,15 +42,6 @@ class _Part(BaseModel):
     """A frozen part of a card; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class StemUNetShape(_Part):
-    """Arguments of :class:`inference.nets.stem_unet.StemUNet`."""
-
-    kind: Literal["stem_unet"] = "stem_unet"
-    stem: Literal[2, 4] = 4
-    base: int = Field(32, ge=8, le=96, multiple_of=8)
-    levels: int = Field(3, ge=1, le=3)
 
 
 class Normalisation(_Part):
@@ -106,7 +99,7 @@ class Card(_Part):
 
     schema_version: Literal[1] = 1
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
-    architecture: StemUNetShape
+    architecture: Architecture
     modalities: tuple[Modality, ...] = Field(min_length=1)
     um_per_px: float = Field(gt=0)
     """Pixel size the network was trained at; frames are resampled to it."""

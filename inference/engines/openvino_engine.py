@@ -20,6 +20,7 @@ import platformdirs
 from numpy.typing import NDArray
 
 from acquisition.errors import BadModel
+from inference.architectures import check_frame
 from inference.cards import Model, sha256
 from inference.engines.padding import MULTIPLE_PX, Padding
 from inference.maps import Maps
@@ -70,6 +71,7 @@ class OpenVinoEngine:
         self.name = f"openvino-{precision}"
         self.model = model.label
         self._padding = Padding(shape)
+        check_frame(model.card.architecture, self._padding.padded)
         folder = _cached_graph(
             model,
             self._padding.padded,

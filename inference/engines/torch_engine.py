@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.architectures import check_frame
 from inference.cards import Model
 from inference.engines.padding import Padding
 from inference.maps import Maps
@@ -22,6 +23,7 @@ class TorchEngine:
 
         self.model = model.label
         self._padding = Padding(shape)
+        check_frame(model.card.architecture, self._padding.padded)
         torch.set_num_threads(threads)
         self._graph: Any = build_graph(model.card, model.weights)
 

@@ -13,8 +13,26 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from acquisition.errors import BadModel
+from inference.architectures import (
+    Architecture,
+    AttentionUNetShape,
+    EUNetShape,
+    StemUNetShape,
+    UNetShape,
+    VGGUNetShape,
+    ViTUNetShape,
+)
 from inference.cards import Card
+from inference.nets.attention_unet import AttentionUNet
+from inference.nets.eunet import EUNet
 from inference.nets.stem_unet import PLANES, StemUNet
+from inference.nets.unet import UNet
+from inference.nets.vgg_unet import VGGUNet
+from inference.nets.vit_unet import ViTUNet
+
+Folding = StemUNet | AttentionUNet
+"""Networks that give their planes before they are unfolded, too."""
+Network = Folding | EUNet | UNet | VGGUNet | ViTUNet
 
 
 class Graph(nn.Module):
@@ -32,15 +50,17 @@ class Graph(nn.Module):
     large memory movement then carries three planes instead of four.
     """
 
-    def __init__(self, network: StemUNet, temperature: float) -> None:
+    def __init__(self, network: Network, temperature: float) -> None:
         super().__init__()
         self.network = network
         self.temperature = temperature
+        self.stem = network.stem if isinstance(network, Folding) else 1
 
     def forward(self, frame: Tensor, offset: Tensor, scale: Tensor) -> Tensor:
         """Give the maps; see the class."""
         image = (frame - offset).float() * scale
-        planes = self.network.folded(image)  # (1, 4 s s, h, w)
+        run = self.network.folded if self.stem > 1 else self.network
+        planes = run(image)  # (1, 4 s s, H/s, W/s), s = 1 where nothing is folded
         background, live, dead, separation = planes.chunk(PLANES, dim=1)
         is_cell = torch.maximum(live, dead) > background
         is_dead = dead > live
@@ -48,13 +68,29 @@ class Graph(nn.Module):
         probability = torch.sigmoid((dead - live) / self.temperature)
         shares = torch.cat([probability, separation.clamp(0.0, 1.0)], dim=1)
         folded = torch.cat([classes, torch.round(shares * 255.0)], dim=1)
-        return functional.pixel_shuffle(folded, self.network.stem)  # (1, 3, H, W)
+        if self.stem == 1:
+            return folded
+        return functional.pixel_shuffle(folded, self.stem)  # (1, 3, H, W)
 
 
-def build_network(card: Card) -> StemUNet:
-    """Make the network of a card, with random weights."""
-    shape = card.architecture
-    return StemUNet(stem=shape.stem, base=shape.base, levels=shape.levels)
+def build_network(shape: Architecture, planes: int = PLANES) -> Network:
+    """Make a network with random weights.
+
+    Only one with the usual planes fits the graph; another number is for studies.
+    """
+    match shape:
+        case StemUNetShape():
+            return StemUNet(shape.stem, shape.base, shape.levels, planes)
+        case EUNetShape():
+            return EUNet(shape, planes)
+        case AttentionUNetShape():
+            return AttentionUNet(shape, planes)
+        case UNetShape():
+            return UNet(shape, planes)
+        case VGGUNetShape():
+            return VGGUNet(shape, planes)
+        case ViTUNetShape():
+            return ViTUNet(shape, planes)
 
 
 def build_graph(card: Card, weights: Mapping[str, NDArray[np.generic]]) -> Graph:
@@ -65,7 +101,7 @@ def build_graph(card: Card, weights: Mapping[str, NDArray[np.generic]]) -> Graph
     BadModel
         If the weights do not fit the architecture of the card.
     """
-    network = build_network(card)
+    network = build_network(card.architecture)
     wanted = {
         name: tensor
         for name, tensor in network.state_dict().items()

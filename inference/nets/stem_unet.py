@@ -31,12 +31,14 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class StemUNet(nn.Module):
-    """Normalised image ``(B, 1, H, W)`` to planes ``(B, 4, H, W)``.
+    """Normalised image ``(B, 1, H, W)`` to planes ``(B, planes, H, W)``.
 
     H and W are multiples of ``stem * 2**levels``. Widths are ``base * 2**level``.
     """
 
-    def __init__(self, stem: int = 4, base: int = 32, levels: int = 3) -> None:
+    def __init__(
+        self, stem: int = 4, base: int = 32, levels: int = 3, planes: int = PLANES
+    ) -> None:
         super().__init__()
         self.stem = stem
         widths = [base * 2**level for level in range(levels + 1)]
@@ -45,10 +47,10 @@ class StemUNet(nn.Module):
         self.up = nn.ModuleList(
             _block(fine + coarse, fine) for fine, coarse in itertools.pairwise(widths)
         )
-        self.head = nn.Conv2d(widths[0], PLANES * stem * stem, kernel_size=1)
+        self.head = nn.Conv2d(widths[0], planes * stem * stem, kernel_size=1)
 
     def folded(self, image: Tensor) -> Tensor:
-        """Give the planes before they are unfolded, ``(B, 4 s s, H/s, W/s)``."""
+        """Give the planes before they are unfolded, ``(B, planes s s, H/s, W/s)``."""
         x = functional.pixel_unshuffle(image, self.stem)  # (B, s s, H/s, W/s)
         kept: list[Tensor] = []
         for level, block in enumerate(self.down):
