@@ -61,7 +61,6 @@ def render_field(
     renderer = Renderer(world, size_px)
     optics = Optics(world, seed, size_px, field_um)
     camera = CameraModel(world, seed, size_px)
-    renderer.look(specimen)
     specimen.settle(RELAX_MIN)
     phase = np.empty((size_px, size_px), np.float32)
     labels = np.empty((size_px, size_px), np.uint16)

@@ -135,11 +135,6 @@ class Renderer:
         store = (halves, self._sprites, ranks, self._spans)
         compose(corner, ids.astype(np.uint16), slots, self._places, store, maps)
 
-    def look(self, specimen: Specimen) -> None:
-        """Give the cells their sizes without drawing them."""
-        look_at(specimen.cells, specimen.minutes, self.world)
-
-    @property
     def placed(self) -> Placed:
         """Where the drawings of the last view lie; the next one overwrites them."""
         return self._placed
