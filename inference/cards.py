@@ -23,7 +23,6 @@ from safetensors.numpy import save as write_tensors
 from acquisition.errors import BadModel
 from acquisition.records import Modality
 from inference.architectures import Architecture
-from inference.architectures import StemUNetShape as StemUNetShape
 from inference.pixels import slim_grey_level
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights"

@@ -30,7 +30,7 @@ from inference.cards import (
     save_model,
 )
 from inference.engines.torch_engine import TorchEngine
-from inference.nets.stem_unet import StemUNet
+from inference.nets.graph import Network, build_network
 from inference.pixels import slim_grey_level
 from inference.select import tiled
 
@@ -103,16 +103,15 @@ def _load_split(settings: Fields, directory: Path, split: Split) -> list[Trainin
     return [load_field(field_path(directory, seed)) for seed in seeds]
 
 
-def load_best(recipe: Recipe, run: Path) -> tuple[StemUNet, int]:
+def load_best(recipe: Recipe, run: Path) -> tuple[Network, int]:
     """Load the best averaged network of a run, and the steps the run has taken."""
-    shape = recipe.network
-    network = StemUNet(stem=shape.stem, base=shape.base, levels=shape.levels)
+    network = build_network(recipe.network)
     network.load_state_dict(torch.load(run / "best.pt", weights_only=True))
     state = torch.load(run / "checkpoint.pt", weights_only=True)
     return network.eval(), int(state["progress"]["step"])
 
 
-def shipped_weights(network: StemUNet) -> dict[str, NDArray[np.generic]]:
+def shipped_weights(network: Network) -> dict[str, NDArray[np.generic]]:
     """Give the weights as they are stored: kernels in half precision."""
     return {
         name: tensor.half().numpy() if tensor.ndim == 4 else tensor.float().numpy()

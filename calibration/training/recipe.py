@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from acquisition.errors import BadConfig
 from configs.schema import Positive, Probability, Section
-from inference.cards import StemUNetShape
+from inference.architectures import Architecture, StemUNetShape
 
 FIRST_TRAINING_SEED = 1_000_000
 """Smaller seeds belong to runs and demonstrations, and are never trained on."""
@@ -113,7 +113,7 @@ class Recipe(Section):
 
     name: str = Field("slim", pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
     seed: int = Field(1, ge=0, le=2**31 - 1)
-    network: StemUNetShape = StemUNetShape()
+    network: Architecture = StemUNetShape()
     warm_start: str | None = None
     """Model (name or folder) whose weights the training begins with, where they fit."""
     fields: Fields = Fields()

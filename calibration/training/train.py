@@ -33,7 +33,7 @@ from calibration.training.fields import (
 from calibration.training.losses import loss_parts
 from calibration.training.recipe import Optimiser, Recipe, load_recipe
 from inference.cards import load_model
-from inference.nets.stem_unet import StemUNet
+from inference.nets.graph import build_network
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +60,7 @@ class Training:
 
     def __init__(self, recipe: Recipe, directory: Path) -> None:
         torch.manual_seed(recipe.seed)
-        shape = recipe.network
-        network = StemUNet(stem=shape.stem, base=shape.base, levels=shape.levels)
+        network = build_network(recipe.network)
         if recipe.warm_start is not None:
             copy_weights(network, recipe.warm_start)
         self.recipe = recipe

@@ -35,7 +35,8 @@ from calibration.training.recipe import (
     load_recipe,
 )
 from calibration.training.train import CHECKPOINT, Training, learning_rate, train
-from inference.cards import StemUNetShape, load_model
+from inference.architectures import StemUNetShape
+from inference.cards import load_model
 
 SMALL = Recipe(
     name="small",
