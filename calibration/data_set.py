@@ -6,6 +6,7 @@ frames is complete as far as it goes.
 """
 
 import csv
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,7 +160,12 @@ class DataSetWriter:
         if plan.is_slim:
             self._phase = TiffStack(folder / f"{name}_phase.tif", plan)
         self._truth = TruthWriter(
-            folder / TRUTH, world, plan.seed, plan.size_px, world.optics.pixel_um
+            folder / TRUTH,
+            world,
+            plan.seed,
+            plan.size_px,
+            world.optics.pixel_um,
+            flush_s=math.inf,
         )
         self._text = (folder / TABLE).open("w", encoding="utf-8", newline="")
         self._table = csv.writer(self._text, lineterminator="\n")

@@ -58,6 +58,9 @@ class TruthWriter:
         Stored, so that the specimen can be made again.
     size_px, pixel_size_um
         Edge of the label maps and of their pixels.
+    flush_s
+        Wall seconds between two flushes. They show in the bytes, not in what is read:
+        infinite where equal runs are to give equal files.
 
     Raises
     ------
@@ -66,7 +69,13 @@ class TruthWriter:
     """
 
     def __init__(
-        self, path: Path, world: World, seed: int, size_px: int, pixel_size_um: float
+        self,
+        path: Path,
+        world: World,
+        seed: int,
+        size_px: int,
+        pixel_size_um: float,
+        flush_s: float = FLUSH_S,
     ) -> None:
         try:
             self._file = h5py.File(path, "x", libver=("v110", "v110"))
@@ -86,6 +95,7 @@ class TruthWriter:
         # Eight pixels a byte: where a cell's nucleus is, its label is known already.
         self._nuclei = self._maps("nuclei", size_px, -(-size_px // 8), "u1")
         self._file.swmr_mode = True  # from here on no new data sets or attributes
+        self._flush_s = flush_s
         self._flushed_at = time.monotonic()
         self._flush()
 
@@ -105,7 +115,7 @@ class TruthWriter:
         for name, rows in self._rows(cycle).items():
             mark[TABLES[name][0]] = _append(self._tables[name], rows)
         _append(self._frames, mark)
-        if time.monotonic() - self._flushed_at >= FLUSH_S:
+        if time.monotonic() - self._flushed_at >= self._flush_s:
             self._flush()
 
     def _rows(self, cycle: Cycle) -> dict[str, NDArray[Any]]:
