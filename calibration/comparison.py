@@ -16,6 +16,7 @@ from acquisition.records import Cells, CellState, Event, Tracks
 from acquisition.simulated.truth import TruthFrame
 from calibration.metrics.objects import ObjectTable, tabulate
 from calibration.metrics.overlaps import find_overlaps, match_objects
+from calibration.metrics.strata import edge_labels
 from tracking.metrics import EVENT_WINDOW_S, Happening, TrackTable
 
 APART_FRAMES = 5
@@ -41,6 +42,8 @@ class Comparison:
     match_track: NDArray[np.int64]  # (match,)
     objects: ObjectTable  # with the states that were shown
     frame_objects: ObjectTable  # with the states of the frame alone
+    on_edge: NDArray[np.bool_]  # (row of the tables) true cells cut by the border
+    in_contact: NDArray[np.bool_]  # (row of the tables) true cells that touch another
     matched: int  # objects, tracked or not
     matched_closely: int  # at three quarters IoU
     found: int
@@ -85,29 +88,42 @@ def compare_frame(
     known = [row for row in rows.tolist() if int(overlaps.found[row]) in track_of]
     in_view = set(true_id.tolist())
     pairs = (tuple(sorted(pair)) for pair in truth.touching.tolist())
+    touching = tuple(sorted({(a, b) for a, b in pairs if {a, b} <= in_view}))
     dead = dict(zip(truth.id.tolist(), truth.dead.tolist(), strict=True))
     state = {
         cell: CellState.DEAD if dead[cell] else CellState.LIVE
         for cell in true_id.tolist()
     }
+    objects = tabulate(overlaps, rows, state, found, show(cells, tracks))
     return Comparison(
         sequence=truth.sequence,
         time_s=truth.time_s,
         true_id=true_id,
         true_live=sum(not dead[cell] for cell in in_view),
-        touching=tuple(sorted({(a, b) for a, b in pairs if {a, b} <= in_view})),
+        touching=touching,
         track_id=tracks.track_id[tracked],
         match_true=overlaps.true[known],
         match_track=np.array(
             [track_of[int(overlaps.found[row])] for row in known], np.int64
         ),
-        objects=tabulate(overlaps, rows, state, found, show(cells, tracks)),
+        objects=objects,
         frame_objects=tabulate(overlaps, rows, state, found, cells),
+        on_edge=_mark(true_id, edge_labels(truth.labels), objects),
+        in_contact=_mark(true_id, np.array(touching, np.int64), objects),
         matched=rows.size,
         matched_closely=int((overlaps.iou[rows] >= 0.75).sum()),
         found=found.size,
         left_out=small.size,
     )
+
+
+def _mark(
+    true_id: NDArray[np.int64], chosen: NDArray[np.int64], table: ObjectTable
+) -> NDArray[np.bool_]:
+    """Mark the rows of the chosen true cells; what was made up follows, unmarked."""
+    marked = np.zeros(table.true_state.size, np.bool_)
+    marked[: true_id.size] = np.isin(true_id, chosen)
+    return marked
 
 
 def show(cells: Cells, tracks: Tracks) -> Cells:

@@ -19,12 +19,15 @@ from calibration.metrics.objects import (
     FEWEST_OBJECTS,
     ObjectTable,
     balanced_accuracy,
+    false_share,
     instance_f1,
     join_objects,
+    missed_share,
     object_f1,
     pics_f1,
 )
 from calibration.metrics.ranking import auroc
+from calibration.metrics.strata import figures_by_stratum
 from tracking.metrics import (
     EventScore,
     Happening,
@@ -78,8 +81,33 @@ def object_figures(frames: Sequence[Comparison]) -> Score:
         "pics_f1_dead": _stated(pics_f1(table, CellState.DEAD), dead),
         "instance_f1_50": instance_f1(matched, live + dead, found),
         "instance_f1_75": instance_f1(closely, live + dead, found),
+        "missed_share": missed_share(table),
+        "false_share": false_share(table),
         **_matched_figures(alone),
+        **_strata_figures(table, frames),
     }
+
+
+def _strata_figures(table: ObjectTable, frames: Sequence[Comparison]) -> Score:
+    """Give what became of true cells at the edge and in contact, and of the others."""
+    marks = {
+        ("edge", "inside"): [frame.on_edge for frame in frames],
+        ("touching", "apart"): [frame.in_contact for frame in frames],
+    }
+    score: Score = {}
+    for names, parts in marks.items():
+        rows = np.concatenate([np.zeros(0, np.bool_), *parts])
+        both = figures_by_stratum(table, {"": rows})[""]
+        for name, figures in zip(names, both, strict=True):
+            score[f"objects_{name}"] = figures.objects
+            score[f"missed_share_{name}"] = figures.missed
+            score[f"right_share_live_{name}"] = _known(figures.right_live)
+            score[f"right_share_dead_{name}"] = _known(figures.right_dead)
+    return score
+
+
+def _known(figure: float) -> float | None:
+    return None if np.isnan(figure) else figure
 
 
 def _matched_figures(table: ObjectTable) -> Score:

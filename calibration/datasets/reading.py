@@ -34,7 +34,9 @@ def read_grey(path: Path) -> NDArray[Any]:
             "or 16 bit"
         )
     if image.ndim == 3 and image.shape[2] in (3, 4):
-        return np.asarray(cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2GRAY))
+        return np.asarray(
+            cv2.cvtColor(np.ascontiguousarray(image[..., :3]), cv2.COLOR_RGB2GRAY)
+        )
     if image.ndim != 2:
         raise BadImages(f"{path}: holds {image.shape}, one image (y, x) is wanted")
     return image
@@ -147,4 +149,6 @@ def _decode(path: Path) -> NDArray[Any]:
         raise BadImages(f"{path}: not a readable image: {error}") from error
     if image is None:
         raise BadImages(f"{path}: not a readable image")
+    if image.ndim == 3:  # OpenCV begins with blue, as no file format does
+        image = np.concatenate([image[..., 2::-1], image[..., 3:]], axis=2)
     return np.asarray(image)

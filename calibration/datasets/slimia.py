@@ -85,10 +85,10 @@ def _read(
     group: str,
     pixel_size_um: float | None,
 ) -> Sample:
-    image = read_grey(images / row[names.image])
+    image = read_grey(_path(images, row[names.image]))
     labels = None
     if row[names.mask].strip():
-        mask = images / row[names.mask]
+        mask = _path(images, row[names.mask])
         labels = part_mask(read_grey(mask) > 0)
         check_sizes(image, labels, mask)
     needed = {names.image, names.mask}
@@ -102,3 +102,8 @@ def _read(
         pixel_size_um=pixel_size_um,
         facts={key: value for key, value in row.items() if key not in needed},
     )
+
+
+def _path(images: Path, written: str) -> Path:
+    """Give the file that a table names, also one written on Windows."""
+    return images / written.strip().replace("\\", "/")

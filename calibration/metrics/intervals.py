@@ -71,8 +71,8 @@ def bootstrap(
     rows = np.arange(len(groups))
     names, member = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
     members = [rows[member == number] for number in range(names.size)]
-    if not members:
-        return Interval(NOT_KNOWN, NOT_KNOWN, NOT_KNOWN)
+    if len(members) < 2:  # a single witness says nothing of others
+        return Interval(figure(rows) if members else NOT_KNOWN, NOT_KNOWN, NOT_KNOWN)
     rng = np.random.default_rng(seed)
     drawn = np.array(
         [

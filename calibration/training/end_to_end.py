@@ -43,7 +43,7 @@ def measure_model(model: Model, fields: list[TrainingField], data: str) -> Metri
         object_f1_dead_25=object_f1(table, CellState.DEAD, DEAD_SHARE),
         instance_f1_50=instance_f1(int((true & found).sum()), true.sum(), found.sum()),
         auroc_dead=auroc(scores.logit, scores.dead),
-        ece=calibration_error(probability, scores.dead),
+        ece=calibration_error(probability, scores.dead) if scores.dead.size else None,
     )
 
 

@@ -261,6 +261,20 @@ def test_bad_files_get_one_clear_error(tmp_path, name):
         act(tmp_path)
 
 
+def test_colours_of_every_format_are_alike(tmp_path):
+    """A red image is as light from a TIFF as from a PNG."""
+    red = np.zeros((*SHAPE, 3), np.uint8)
+    red[..., 0] = 200
+    tifffile.imwrite(tmp_path / "a.tif", red, photometric="rgb")
+    write_png(tmp_path / "b.png", red[..., ::-1])
+    for name in ("a", "b"):
+        write_png(tmp_path / f"{name}_mask.png", TWO_CELLS)
+
+    first, second = load_folder(tmp_path)
+
+    assert first.image[0, 0] == second.image[0, 0] == round(0.299 * 200)
+
+
 def test_no_group_is_in_two_splits():
     """Every image is dealt, by whole groups, at about the wanted shares."""
     groups = [f"well {number % 12}" for number in range(240)]

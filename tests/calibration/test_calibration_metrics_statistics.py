@@ -138,11 +138,14 @@ def test_bootstrap_covers_what_it_says():
 
 
 def test_intervals_of_nothing_are_not_known():
-    """Images without a figure are left out, and nothing at all is NaN."""
+    """Images without a figure are left out; one group or none has no interval."""
     known = mean_interval([0.5, np.nan, 0.7], ["a", "a", "b"])
 
     assert known.estimate == pytest.approx(0.6)
     assert np.isnan(mean_interval([np.nan], ["a"]).estimate)
+    single = mean_interval([0.5, 0.7], ["a", "a"])
+    assert single.estimate == pytest.approx(0.6)
+    assert np.isnan([single.low, single.high]).all()
 
 
 def test_t_tests_equal_those_of_another_code():

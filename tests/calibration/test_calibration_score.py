@@ -58,6 +58,19 @@ def test_flaws_cost_what_they_should(tmp_path):
     assert score["death_events_recall"] == 1.0
 
 
+def test_strata_say_where_cells_are_missed(tmp_path):
+    """Cells in contact, of which one is never found, stand beside those apart."""
+    score = score_run(record_run(tmp_path / "run", flaws=Flaws(blind_to=(1,))))
+
+    assert score["objects_edge"] == 0
+    assert score["missed_share_edge"] is None
+    assert score["objects_touching"] + score["objects_apart"] == 4 * PEOPLE
+    assert score["missed_share"] == pytest.approx(1 / PEOPLE)
+    assert score["missed_share_touching"] == pytest.approx(0.5)
+    assert score["right_share_dead_apart"] == 1.0
+    assert score["false_share"] == 0.0
+
+
 def test_missed_death_is_missed(tmp_path):
     """A death of a cell that is never found is not recalled."""
     score = score_run(record_run(tmp_path / "run", flaws=Flaws(blind_to=(DYING,))))
