@@ -1,5 +1,7 @@
 """The closed set of networks: what may be named, and how the rest is refused."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,8 @@ from inference.architectures import (
     check_frame,
 )
 from inference.cards import load_model
+from inference.engines.openvino_engine import OpenVinoEngine
+from inference.engines.torch_engine import TorchEngine
 
 SHAPES = TypeAdapter(Architecture)
 EVERY_KIND = [
@@ -120,3 +124,18 @@ def test_other_networks_take_any_frame() -> None:
     check_frame(StemUNetShape(), (8192, 8192))
     with pytest.raises(BadModel):
         check_frame(FULL, (4096, 4096))
+
+
+def test_engines_refuse_a_frame_before_they_build(tmp_path: Path) -> None:
+    """A frame too large for the attention is refused at once, not when it is seen."""
+    model = load_model("slim")
+    card = model.card.model_copy(update={"architecture": ViTUNetShape()})
+
+    for build in (
+        lambda: TorchEngine(replace(model, card=card), (2048, 2048), 1),
+        lambda: OpenVinoEngine(
+            replace(model, card=card), (2048, 2048), 1, "f32", tmp_path
+        ),
+    ):
+        with pytest.raises(BadModel, match="128 x 128 tokens"):
+            build()
