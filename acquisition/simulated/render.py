@@ -135,6 +135,7 @@ class Renderer:
         store = (halves, self._sprites, ranks, self._spans)
         compose(corner, ids.astype(np.uint16), slots, self._places, store, maps)
 
+    @property
     def placed(self) -> Placed:
         """Where the drawings of the last view lie; the next one overwrites them."""
         return self._placed
