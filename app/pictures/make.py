@@ -1,36 +1,47 @@
-"""Make the picture of the window from the simulated microscope.
+"""Make the pictures of the documents from the simulated microscope.
 
-Run from the root of the project: ``python app/pictures/make.py``. The demonstration
+Run from the root of the project: ``python app/pictures/make.py``, or with the word
+``window`` or ``worlds`` for a part of them. The demonstration
 plays for half an hour of experiment time on a stepped clock, so the picture shows the
 same cells every time; stamps of time, and with them the latency, are those of the
-machine that made it.
+machine that made it. The picture of a world is a field of the audit.
 """
 
 import os
 import shutil
+import sys
 import time
 from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
+import cv2
 import numpy as np
 
 from acquisition.clock import Clock
 from acquisition.records import Frame, FrameInfo, Health, Reply
+from acquisition.simulated.fields import render_field
 from acquisition.simulated.stand import SimulatedStand
-from acquisition.simulated.world import World
+from acquisition.simulated.world import SHIPPED_WORLDS, World
 from app.analysis import build_analysis
 from app.panels.strips import EVERY_S
 from app.panels.style import apply_style
 from app.panels.toolkit import QtWidgets
 from app.state import ViewState
 from app.window import Window
+from calibration.audit.cells import picture_of
+from calibration.audit.latent import MIX
 from configs.loading import load_experiment
 from configs.schema import Experiment
 
 FRAMES = 90
 INTERVAL_S = 24.0
 HERE = Path(__file__).parent
+WORLDS = Path("acquisition/simulated/pictures")
+WORLD_SEED = 11
+SHOWN_PX = 720
+DARKEST, BRIGHTEST = 0.3, 99.7
+"""Percentiles that become black and white."""
 
 
 class Show:
@@ -116,5 +127,28 @@ def make_window_picture(experiment: Experiment, path: Path) -> None:
     window.close()
 
 
+def make_world_pictures(folder: Path) -> None:
+    """Show the upper left of one field of every shipped world, as the product sees it.
+
+    A quarter of the cells is dead and a quarter only looks like it, so that there is
+    something to see in every world.
+    """
+    folder.mkdir(exist_ok=True)
+    for path in sorted(SHIPPED_WORLDS.glob("*.toml")):
+        world = World.load(path)
+        seed = world.seeds[0] if world.seeds else WORLD_SEED
+        field = render_field(world, seed, 1024, MIX)
+        picture = picture_of(field, world, seed)[:SHOWN_PX, :SHOWN_PX]
+        low, high = np.percentile(picture, (DARKEST, BRIGHTEST))
+        grey = np.clip((picture - low) / (high - low), 0, 1) ** 0.8
+        cv2.imwrite(
+            str(folder / f"{path.stem}.png"), np.rint(255 * grey).astype(np.uint8)
+        )
+
+
 if __name__ == "__main__":
-    make_window_picture(load_experiment("demo"), HERE / "window.png")
+    wanted = sys.argv[1:] or ["window", "worlds"]
+    if "window" in wanted:
+        make_window_picture(load_experiment("demo"), HERE / "window.png")
+    if "worlds" in wanted:
+        make_world_pictures(WORLDS)
