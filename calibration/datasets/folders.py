@@ -149,7 +149,7 @@ def _read_boxes(
         raise BadImages(
             f"{annotations}: {name}: boxes are rows of class, x0, y0, x1, y1 ({error})"
         ) from error
-    if (corners[:, 2:] <= corners[:, :2]).any():
+    if not (corners[:, 2:] > corners[:, :2]).all():  # nor what is not a number
         raise BadImages(f"{annotations}: {name}: a box without an area")
     path = next(
         (one for one in (root / name, root / "img" / name) if one.is_file()),

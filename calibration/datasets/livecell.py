@@ -29,6 +29,7 @@ EXCLUDED = (
 NAME = re.compile(r"^(?P<line>[^_]+)_Phase_(?P<well>[A-H]\d+)_")
 SOURCE = "LIVECell (Edlund et al. 2021)"
 LICENCE = "CC BY-NC 4.0"
+_FARTHEST_PX = 1e6
 
 
 def load_livecell(
@@ -114,7 +115,9 @@ def _polygons(outline: Mapping[str, Any]) -> list[NDArray[np.int32]]:
     if not isinstance(parts, list):
         raise TypeError(f"segmentation of type {type(parts).__name__}")
     corners = [np.asarray(part, np.float64).reshape(-1, 2) for part in parts]
-    return [np.rint(part).astype(np.int32) for part in corners]
+    if not all((np.abs(part) < _FARTHEST_PX).all() for part in corners):
+        raise ValueError("corners that are no numbers, or far outside")
+    return [np.rint(part).astype(np.int32) for part in corners if len(part) > 2]
 
 
 def fill_polygons(
@@ -122,12 +125,14 @@ def fill_polygons(
 ) -> NDArray[np.uint16]:
     """Draw cells (their polygons (corner, xy)), numbered from 1, into a label map.
 
-    Where cells overlap the smaller one lies on top, so that none is lost below.
+    Where cells overlap the smaller one lies on top, so that none is lost below. A cell
+    without a polygon has no pixel; its number stays unused.
     """
     if len(cells) > MOST_LABELS:
         raise BadImages(f"{len(cells)} cells in one image, 16 bits hold {MOST_LABELS}")
     areas = [sum(cv2.contourArea(part) for part in cell) for cell in cells]
     canvas = np.zeros(shape, np.uint16)
     for number in np.argsort(-np.array(areas), kind="stable").tolist():
-        cv2.fillPoly(canvas, list(cells[number]), number + 1)
+        if cells[number]:
+            cv2.fillPoly(canvas, list(cells[number]), number + 1)
     return canvas

@@ -15,6 +15,8 @@ from acquisition.imagefiles import TIFF_SUFFIXES, UNDECODABLE
 from acquisition.records import CellState
 from inference.cells import MOST_LABELS
 
+MOST_PIXELS = 2**28
+"""Larger images are no fields of a camera."""
 _PIXELS = (np.uint8, np.uint16, np.float32)
 
 
@@ -138,14 +140,25 @@ def read_state(word: object, path: Path) -> CellState:
         ) from None
 
 
+def _decode_tiff(path: Path) -> NDArray[Any]:
+    with tifffile.TiffFile(path) as tiff:
+        pixels = tiff.series[0].size
+        if pixels > MOST_PIXELS:  # also what a damaged header claims
+            raise BadImages(
+                f"{path}: {pixels} pixels; images of up to {MOST_PIXELS} are read, cut "
+                "it into fields"
+            )
+        return np.squeeze(np.asarray(tiff.series[0].asarray()))
+
+
 def _decode(path: Path) -> NDArray[Any]:
     if not path.is_file():
         raise BadImages(f"{path}: no such file")
     try:
         if path.suffix.lower() in TIFF_SUFFIXES:
-            return np.squeeze(np.asarray(tifffile.imread(path)))
+            return _decode_tiff(path)
         image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    except UNDECODABLE as error:
+    except (*UNDECODABLE, MemoryError) as error:
         raise BadImages(f"{path}: not a readable image: {error}") from error
     if image is None:
         raise BadImages(f"{path}: not a readable image")

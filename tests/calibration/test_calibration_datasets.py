@@ -213,6 +213,24 @@ def _compressed_outline(root):
     return load_livecell(path, root)[0]
 
 
+def _huge(root):
+    write_png(root / "a_mask.png", TWO_CELLS)
+    write_tiff(root / "a.tif", IMAGE)
+    raw = bytearray((root / "a.tif").read_bytes())
+    width = raw.index(SHAPE[1].to_bytes(4, "little"))  # ImageWidth, then ImageLength
+    raw[width : width + 4] = (2**30).to_bytes(4, "little")
+    (root / "a.tif").write_bytes(bytes(raw))
+    return load_folder(root)[0]
+
+
+def _two_corners(root):
+    path = write_livecell(root)
+    path.write_text(
+        path.read_text().replace("[4.0, 4.0, 6.0, 4.0, 6.0, 6.0", "[4.0, NaN")
+    )
+    return load_livecell(path, root)[0]
+
+
 def _bad_lineage(root):
     (root / "man_track.txt").write_text("1 0 2\n")
     return read_lineage(root / "man_track.txt")
@@ -243,6 +261,8 @@ BAD = {
     ),
     "lost image": (_lost_image, "A172_Phase_A7_1_00d00h00m_1.tif is not below"),
     "compressed": (_compressed_outline, "compressed masks are not read"),
+    "huge": (_huge, "a.tif: .* pixels"),
+    "corners": (_two_corners, "an outline of A172.*polygon of"),
     "lineage": (_bad_lineage, "line 1 is '1 0 2'"),
     "columns": (_other_columns, "no column plate; there are image, mask"),
     "empty SAUT": (load_saut, "no folder f0_t0"),
