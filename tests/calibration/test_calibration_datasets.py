@@ -223,11 +223,9 @@ def _huge(root):
     return load_folder(root)[0]
 
 
-def _two_corners(root):
+def _lost_corner(root):
     path = write_livecell(root)
-    path.write_text(
-        path.read_text().replace("[4.0, 4.0, 6.0, 4.0, 6.0, 6.0", "[4.0, NaN")
-    )
+    path.write_text(path.read_text().replace("[4.0, 4.0,", "[4.0, NaN,"))
     return load_livecell(path, root)[0]
 
 
@@ -262,7 +260,7 @@ BAD = {
     "lost image": (_lost_image, "A172_Phase_A7_1_00d00h00m_1.tif is not below"),
     "compressed": (_compressed_outline, "compressed masks are not read"),
     "huge": (_huge, "a.tif: .* pixels"),
-    "corners": (_two_corners, "an outline of A172.*polygon of"),
+    "corners": (_lost_corner, "an outline of A172.*no numbers"),
     "lineage": (_bad_lineage, "line 1 is '1 0 2'"),
     "columns": (_other_columns, "no column plate; there are image, mask"),
     "empty SAUT": (load_saut, "no folder f0_t0"),
