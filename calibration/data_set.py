@@ -263,6 +263,7 @@ def make_data_set(plan: Plan, folder: Path, watch: Watch) -> dict[str, Any]:
     create_exact_directory(folder)
     seen = dead = done = 0
     goes_on = True
+    stand.keep_truth()
     stand.start()
     try:
         with DataSetWriter(folder, plan) as writer:
@@ -317,7 +318,8 @@ pixel, {plan.size_px} x {plan.size_px} pixels.
   of the frame, y down; state; dead (1: the membrane is open); minutes since it
   opened (negative before, empty where not known); true dry mass, and the dry mass
   measured from the phase, which the halo makes too small; visible pixels
-- `{TRUTH}`: the same and the contacts, as beside a recorded run (HDF5)
+- `{TRUTH}`: all of it, contacts, whole masks and where each cell will be, as beside a
+  recorded run (HDF5)
 - `oracle.csv`, if it was asked for: the best possible forecasts (mean and spread of
   the displacement, probability of death) for each cell, frame and horizon in seconds
 - `{WORLD}`: the world with every value; with the seed it makes these bytes again

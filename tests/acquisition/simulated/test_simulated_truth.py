@@ -165,16 +165,15 @@ def test_an_unknown_frame_is_named(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-import acquisition.simulated.truth as module
 from acquisition.clock import Clock
 from acquisition.simulated.stand import SimulatedStand
+from acquisition.simulated.truth import TruthWriter
 from acquisition.simulated.world import World
 
-module.FLUSH_S = 0.0
 world = World.load("demo")
 stand = SimulatedStand(world, 2, 256, Clock("stepped"))
 stand.keep_truth()
-writer = module.TruthWriter(Path(sys.argv[1]), world, 2, 256, 0.65)
+writer = TruthWriter(Path(sys.argv[1]), world, 2, 256, 0.65, flush_s=0.0)
 for number in range(1, 8):
     writer.write(number, float(number), stand.begin_cycle())
 os.kill(os.getpid(), signal.SIGKILL)
