@@ -17,6 +17,7 @@ from image_sets import (
 )
 
 from acquisition.errors import BadImages, BadRun
+from acquisition.records import CellState
 from calibration.datasets import (
     Columns,
     fold_groups,
@@ -35,6 +36,7 @@ from calibration.datasets import (
     split_groups,
 )
 from calibration.datasets.livecell import EXCLUDED
+from calibration.metrics import auroc
 from calibration.training.augmentation import vary
 
 
@@ -384,3 +386,17 @@ def test_real_lineage(real_data):
     rows = read_lineage(folder / "res_track.txt")
 
     assert sum(row.parent > 0 for row in rows) == 2 * 110
+
+
+def test_real_baseline_of_one_number(real_data):
+    """The brightness of a box alone tells dead from live, with the known AUROC."""
+    score, dead = [], []
+    for sample in load_live_dead(real_data / "livedead_ldc"):
+        middle = np.median(sample.image)
+        for y0, x0, y1, x1 in sample.boxes.box_px.astype(int):
+            score.append(np.percentile(sample.image[y0:y1, x0:x1], 98) - middle)
+        dead.append(sample.boxes.state == CellState.DEAD)
+
+    area = auroc(-np.array(score), np.concatenate(dead))
+
+    assert area == pytest.approx(0.971, abs=0.002)
