@@ -35,7 +35,7 @@ from acquisition.records import Modality
 from acquisition.stands import steps_of
 
 if TYPE_CHECKING:
-    from acquisition.simulated.stand import Cycle
+    from acquisition.simulated.stand.assembly import Cycle
 
 
 LATE_FACTOR, LATE_S = 2.0, 1.0

@@ -24,7 +24,7 @@ from acquisition.microscope import Microscope, open_microscope
 from acquisition.records import Frame, FrameInfo, Request, Skip
 from acquisition.runner import Child, Stopped, experiment_of
 from acquisition.schedule import EventSource
-from acquisition.simulated.truth import TruthWriter
+from acquisition.simulated.truth.file import TruthWriter
 from acquisition.simulated.view import Cycle
 from acquisition.stands import steps_of
 from acquisition.stream import Publisher

@@ -17,12 +17,12 @@ from acquisition.preflight import prepare_stand
 from acquisition.records import Modality
 from acquisition.replay import SequenceCamera
 from acquisition.schedule import Limits
-from acquisition.simulated.devices import Devices
+from acquisition.simulated.stand.devices import Devices
 from acquisition.stands import Stand, open_stand, steps_of
 from configs import schema
 
 if TYPE_CHECKING:
-    from acquisition.simulated.stand import Cycle, SimulatedStand
+    from acquisition.simulated.stand.assembly import Cycle, SimulatedStand
 
 ENDLESS_LOOPS = 10_000_000
 """Loops of a time-lapse that only the end of its images ends."""
@@ -76,7 +76,7 @@ class Microscope:
         """Let a simulated stand compile what its exposures will need."""
         if self.stand is not None:
             # NOTE: here, since only this kind needs the specimen and its kernels.
-            from acquisition.simulated.stand import warm_up
+            from acquisition.simulated.stand.assembly import warm_up
 
             warm_up(self.stand.world, self.stand.channels)
             self.stand.begin_cycle()  # draws every cell once; later ones only some

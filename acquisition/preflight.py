@@ -2,7 +2,7 @@
 
 from pymmcore_plus import CMMCorePlus, DeviceType
 
-from acquisition.simulated.devices import CHANNEL_GROUP
+from acquisition.simulated.stand.devices import CHANNEL_GROUP
 from acquisition.stands import PHASE_STEPS, Stand, planned_channels
 from configs import schema
 

@@ -18,7 +18,7 @@ from acquisition.imagefiles import (
     list_images,
     read_image,
 )
-from acquisition.simulated.devices import PhaseModulator
+from acquisition.simulated.stand.devices import PhaseModulator
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from pymmcore_plus import CMMCorePlus
 from acquisition.clock import Clock
 from acquisition.errors import BadConfig
 from acquisition.replay import ImageSequence, SequenceCamera
-from acquisition.simulated.devices import (
+from acquisition.simulated.stand.devices import (
     CHANNEL_GROUP,
     Devices,
     FilterWheel,
@@ -19,11 +19,11 @@ from acquisition.simulated.devices import (
     PhaseModulator,
     load_devices,
 )
-from acquisition.simulated.stages import Mechanics, SimulatedFocus, SimulatedStage
+from acquisition.simulated.stand.stages import Mechanics, SimulatedFocus, SimulatedStage
 from configs import schema
 
 if TYPE_CHECKING:
-    from acquisition.simulated.stand import SimulatedStand
+    from acquisition.simulated.stand.assembly import SimulatedStand
 
 PHASE_STEPS = 4
 
@@ -84,8 +84,8 @@ def planned_channels(experiment: schema.Experiment) -> list[str | None]:
 
 def _open_simulated(experiment: schema.Experiment, clock: Clock) -> Stand:
     # NOTE: here, since only this kind needs the specimen and its compiled kernels.
-    from acquisition.simulated.exposures import SimulatedCamera
-    from acquisition.simulated.stand import SimulatedStand
+    from acquisition.simulated.stand.assembly import SimulatedStand
+    from acquisition.simulated.stand.exposures import SimulatedCamera
     from acquisition.simulated.world import World
 
     settings = experiment.simulated or schema.Simulated()

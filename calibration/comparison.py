@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.records import Cells, CellState, Event, Tracks
-from acquisition.simulated.truth import TruthFrame
+from acquisition.simulated.truth.file import TruthFrame
 from calibration.metrics.objects import ObjectTable, tabulate
 from calibration.metrics.overlaps import find_overlaps, match_objects
 from calibration.metrics.strata import edge_labels

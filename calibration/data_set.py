@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from acquisition.archive.directory import create_exact_directory
 from acquisition.clock import Clock
-from acquisition.simulated.population import LifeState
-from acquisition.simulated.stand import Cycle, SimulatedStand
-from acquisition.simulated.truth import TruthWriter
+from acquisition.simulated.specimen.population import LifeState
+from acquisition.simulated.stand.assembly import Cycle, SimulatedStand
+from acquisition.simulated.truth.file import TruthWriter
 from acquisition.simulated.world import World
 from calibration.audit.cells import stand_of
 from configs.schema import SIMULATED_CHANNELS

@@ -3,9 +3,9 @@
 import csv
 from pathlib import Path
 
-from acquisition.simulated.foresight import HORIZONS_S
-from acquisition.simulated.oracle import DEATH_HORIZONS_S, Oracle
-from acquisition.simulated.truth import TruthReader
+from acquisition.simulated.truth.file import TruthReader
+from acquisition.simulated.truth.foresight import HORIZONS_S
+from acquisition.simulated.truth.oracle import DEATH_HORIZONS_S, Oracle
 from calibration.audit.cells import Progress
 
 ORACLE = "oracle.csv"

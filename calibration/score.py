@@ -13,7 +13,7 @@ import numpy as np
 
 from acquisition.archive.reader import RunReader
 from acquisition.errors import BadImages, BadRun
-from acquisition.simulated.truth import TruthReader
+from acquisition.simulated.truth.file import TruthReader
 from calibration.comparison import Comparison, compare_frame
 from calibration.figures import Score, event_figures, object_figures, track_figures
 from calibration.masks import read_masks

@@ -9,12 +9,12 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from acquisition.records import CellState
-from acquisition.simulated.camera import CameraModel
-from acquisition.simulated.looks import look_at
-from acquisition.simulated.optics import Optics
-from acquisition.simulated.render import Renderer
+from acquisition.simulated.drawing.looks import look_at
+from acquisition.simulated.drawing.render import Renderer
+from acquisition.simulated.light.camera import CameraModel
+from acquisition.simulated.light.optics import Optics
 from acquisition.simulated.sections import Mix
-from acquisition.simulated.specimen import Specimen
+from acquisition.simulated.specimen.dish import Specimen
 from acquisition.simulated.world import World
 
 RELAX_MIN = 8

@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from acquisition.simulated.masks import WholeMasks
-from acquisition.simulated.specimen import SpecimenCells
+from acquisition.simulated.drawing.masks import WholeMasks
+from acquisition.simulated.specimen.dish import SpecimenCells
 
 TOUCH_PX = 2
 """Masks that lie this close, from pixel centre to pixel centre, touch."""

@@ -21,7 +21,7 @@ import numpy as np
 from acquisition.clock import Clock
 from acquisition.records import Frame, FrameInfo, Health, Reply
 from acquisition.simulated.fields import render_field
-from acquisition.simulated.stand import SimulatedStand
+from acquisition.simulated.stand.assembly import SimulatedStand
 from acquisition.simulated.world import SHIPPED_WORLDS, World
 from app.analysis import build_analysis
 from app.panels.strips import EVERY_S

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import find_objects, gaussian_filter
 
 from acquisition.records import CellState
-from acquisition.simulated.camera import CameraModel
 from acquisition.simulated.fields import Field, render_field
-from acquisition.simulated.optics import Optics
-from acquisition.simulated.population import CellKind
-from acquisition.simulated.stand import CONTRAST_STEP
+from acquisition.simulated.light.camera import CameraModel
+from acquisition.simulated.light.optics import Optics
+from acquisition.simulated.specimen.population import CellKind
+from acquisition.simulated.stand.assembly import CONTRAST_STEP
 from acquisition.simulated.world import World
 from calibration.audit.features import FEATURES, FeatureMaps
 from calibration.audit.latent import (
@@ -81,7 +81,7 @@ def picture_of(field: Field, world: World, seed: int) -> NDArray[np.float32]:
     if optics.modality == "phase_contrast":
         counts = field.frames[CONTRAST_STEP]
     else:
-        counts = _brightfield(field, world, seed)
+        counts = brightfield_of(field, world, seed)
     light = counts.astype(np.float32) - np.float32(world.camera.offset_dn)
     empty = (field.labels == 0).astype(np.float32)
     sigma = BACKGROUND_UM / optics.pixel_um
@@ -91,7 +91,7 @@ def picture_of(field: Field, world: World, seed: int) -> NDArray[np.float32]:
     return np.asarray(light / np.maximum(around, 1) - 1, np.float32)
 
 
-def _brightfield(field: Field, world: World, seed: int) -> NDArray[np.uint16]:
+def brightfield_of(field: Field, world: World, seed: int) -> NDArray[np.uint16]:
     """Take the picture of a field in brightfield, which fields do not hold."""
     size = len(field.labels)
     field_um = size * world.optics.pixel_um + 2 * min(world.stage.margin_um, 40.0)

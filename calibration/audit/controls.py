@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from acquisition.clock import Clock
 from acquisition.records import Analysed, Frame, FrameInfo
-from acquisition.simulated.population import LifeState
 from acquisition.simulated.sections import Mix, Protocol
-from acquisition.simulated.specimen import Specimen
-from acquisition.simulated.stand import SimulatedStand
+from acquisition.simulated.specimen.dish import Specimen
+from acquisition.simulated.specimen.population import LifeState
+from acquisition.simulated.stand.assembly import SimulatedStand
 from acquisition.simulated.world import World
 from calibration.audit.cells import AuditCells, Progress, stand_of
 from calibration.audit.classifiers import auroc, forest, held_out, linear

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.simulated.looks import look_at
-from acquisition.simulated.population import IS_DEAD, CellKind
+from acquisition.simulated.drawing.looks import look_at
 from acquisition.simulated.sections import Mix
-from acquisition.simulated.specimen import Specimen
+from acquisition.simulated.specimen.dish import Specimen
+from acquisition.simulated.specimen.population import IS_DEAD, CellKind
 from acquisition.simulated.world import World
 
 FIELD_PX = 1024

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from acquisition.simulated.optics import DEFOCUS_BLUR
+from acquisition.simulated.light.optics import DEFOCUS_BLUR
 from acquisition.simulated.sections import Camera
 from acquisition.simulated.sections import Optics as OpticsSection
 

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.errors import BadConfig
-from acquisition.simulated.camera import CameraModel
-from acquisition.simulated.optics import Optics
-from acquisition.simulated.render import Renderer
-from acquisition.simulated.specimen import Specimen
+from acquisition.simulated.drawing.render import Renderer
+from acquisition.simulated.light.camera import CameraModel
+from acquisition.simulated.light.optics import Optics
+from acquisition.simulated.specimen.dish import Specimen
 from acquisition.simulated.view import visible_cells
 from acquisition.simulated.world import World
 from calibration.benchmarks import plain_optics

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from acquisition.clock import Clock
 from acquisition.inspection import Inspector, find_alike_steps
-from acquisition.simulated.stand import SimulatedStand
+from acquisition.simulated.stand.assembly import SimulatedStand
 from acquisition.simulated.world import World
 
 SIZE = 256

@@ -13,7 +13,7 @@ from acquisition.errors import BadConfig, FrameMalformed, FrameMissing
 from acquisition.inspection import inspect_pixels
 from acquisition.microscope import Microscope, open_microscope
 from acquisition.schedule import EventSource
-from acquisition.simulated.exposures import SimulatedCamera
+from acquisition.simulated.stand.exposures import SimulatedCamera
 from configs.loading import check_experiment
 from tests.acquisition.microscopes import (
     Taken,

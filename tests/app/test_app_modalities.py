@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from acquisition.archive.reader import RunReader
-from acquisition.simulated.truth import TruthReader
+from acquisition.simulated.truth.file import TruthReader
 from tests.app.live_runs import result_of, vigil
 
 pytestmark = pytest.mark.timeout(300)

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 
 from acquisition.errors import BadInput
-from acquisition.simulated.truth import TruthReader
+from acquisition.simulated.truth.file import TruthReader
 from acquisition.simulated.world import World
 from app.simulate import Wishes, interruptible, simulate
 from calibration.data_set import Plan, Shown, make_data_set

@@ -11,7 +11,7 @@ from acquisition.archive.directory import create_exact_directory
 from acquisition.archive.schema import RunFacts
 from acquisition.archive.writer import RunWriter
 from acquisition.records import CellState, Frame, Segmented
-from acquisition.simulated.truth import TruthWriter
+from acquisition.simulated.truth.file import TruthWriter
 from acquisition.simulated.view import Cycle, VisibleCells, meetings
 from acquisition.simulated.world import World
 from configs.loading import dump_experiment, load_experiment

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from acquisition.errors import BadWorld
+from acquisition.simulated.drawing.looks import LOOK
 from acquisition.simulated.fields import render_field
-from acquisition.simulated.looks import LOOK
 from acquisition.simulated.sections import Audit
 from acquisition.simulated.world import SHIPPED_WORLDS, World
 from calibration.audit.cells import AuditCells, collect, picture_of

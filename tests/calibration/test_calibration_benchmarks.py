@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from acquisition.errors import BadConfig
-from acquisition.simulated.camera import CameraModel
+from acquisition.simulated.light.camera import CameraModel
 from acquisition.simulated.view import touching_pairs
 from acquisition.simulated.world import World
 from app.__main__ import main

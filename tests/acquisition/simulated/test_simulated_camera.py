@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from acquisition.simulated.camera import CameraModel
+from acquisition.simulated.light.camera import CameraModel
 from acquisition.simulated.world import World
 
 SIZE = 256

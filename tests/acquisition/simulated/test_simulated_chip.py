@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from acquisition.clock import Clock
 from acquisition.errors import BadWorld
-from acquisition.simulated.chip import Chip, Walls, number, row_and_column
 from acquisition.simulated.sections import Nanowell
-from acquisition.simulated.stand import SimulatedStand
+from acquisition.simulated.specimen.chip import Chip, Walls, number, row_and_column
+from acquisition.simulated.stand.assembly import SimulatedStand
 from acquisition.simulated.world import World
 
 TURNED = Nanowell(turn_deg=2.0)

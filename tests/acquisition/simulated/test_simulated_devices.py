@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from pymmcore_plus import CMMCorePlus
 
-from acquisition.simulated.devices import (
+from acquisition.simulated.stand.devices import (
     CHANNEL_GROUP,
     Devices,
     FilterWheel,
@@ -14,8 +14,8 @@ from acquisition.simulated.devices import (
     PhaseModulator,
     load_devices,
 )
-from acquisition.simulated.exposures import SimulatedCamera
-from acquisition.simulated.stages import Mechanics, SimulatedFocus, SimulatedStage
+from acquisition.simulated.stand.exposures import SimulatedCamera
+from acquisition.simulated.stand.stages import Mechanics, SimulatedFocus, SimulatedStage
 from configs.schema import SIMULATED_CHANNELS
 from tests.acquisition.simulated.test_simulated_stand import stepped
 

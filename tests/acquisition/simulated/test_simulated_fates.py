@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from acquisition.simulated.doses import (
+from acquisition.simulated.sections import Drug, Mix, Protocol
+from acquisition.simulated.specimen.dish import Specimen
+from acquisition.simulated.specimen.doses import (
     CYCLE_AT,
     drug_hazard_per_h,
     mean_lesions,
     progress_left,
 )
-from acquisition.simulated.population import IS_DEAD, LifeState
-from acquisition.simulated.sections import Drug, Mix, Protocol
-from acquisition.simulated.specimen import Specimen
+from acquisition.simulated.specimen.population import IS_DEAD, LifeState
 from acquisition.simulated.world import World
 
 CALM = Mix(mitosis=0, spreading=0)

@@ -6,8 +6,8 @@ from scipy.stats import rankdata
 
 from acquisition.records import CellState
 from acquisition.simulated.fields import Field, randomise, render_field
-from acquisition.simulated.population import IS_DEAD
 from acquisition.simulated.sections import Mix
+from acquisition.simulated.specimen.population import IS_DEAD
 from acquisition.simulated.world import World
 
 

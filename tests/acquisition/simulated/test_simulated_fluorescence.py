@@ -5,11 +5,11 @@ import pytest
 from numpy.typing import NDArray
 
 from acquisition.clock import Clock
-from acquisition.simulated.fluorescence import DYES, dna_content
-from acquisition.simulated.population import LifeState
+from acquisition.simulated.light.fluorescence import DYES, dna_content
 from acquisition.simulated.sections import Mix
-from acquisition.simulated.specimen import Specimen
-from acquisition.simulated.stand import SimulatedStand
+from acquisition.simulated.specimen.dish import Specimen
+from acquisition.simulated.specimen.population import LifeState
+from acquisition.simulated.stand.assembly import SimulatedStand
 from acquisition.simulated.view import Cycle
 from acquisition.simulated.world import World
 

@@ -5,8 +5,8 @@ import copy
 import numpy as np
 import pytest
 
-from acquisition.simulated.foresight import HORIZONS_S, Foresight
-from acquisition.simulated.specimen import Specimen
+from acquisition.simulated.specimen.dish import Specimen
+from acquisition.simulated.truth.foresight import HORIZONS_S, Foresight
 from acquisition.simulated.world import World
 
 

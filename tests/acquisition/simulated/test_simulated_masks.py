@@ -4,11 +4,16 @@ import numpy as np
 import pytest
 
 from acquisition.clock import Clock
-from acquisition.simulated.haloed import arc_tangents
-from acquisition.simulated.masks import Placed, covered_masks, overlaps_px, unpack
-from acquisition.simulated.stand import SimulatedStand
+from acquisition.simulated.drawing.masks import (
+    Placed,
+    covered_masks,
+    overlaps_px,
+    unpack,
+)
+from acquisition.simulated.stand.assembly import SimulatedStand
+from acquisition.simulated.truth.haloed import arc_tangents
+from acquisition.simulated.truth.witness import ContactLog
 from acquisition.simulated.view import meetings
-from acquisition.simulated.witness import ContactLog
 from acquisition.simulated.world import World
 
 

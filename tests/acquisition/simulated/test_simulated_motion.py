@@ -6,11 +6,11 @@ import time
 import numpy as np
 import pytest
 
-from acquisition.simulated.motion import CORE_UM_PER_MIN, STEP_MIN
-from acquisition.simulated.population import LifeState
-from acquisition.simulated.render import Renderer
+from acquisition.simulated.drawing.render import Renderer
 from acquisition.simulated.sections import Mix, Protocol
-from acquisition.simulated.specimen import Specimen
+from acquisition.simulated.specimen.dish import Specimen
+from acquisition.simulated.specimen.motion import CORE_UM_PER_MIN, STEP_MIN
+from acquisition.simulated.specimen.population import LifeState
 from acquisition.simulated.world import World
 
 ALL_AT_REST = Mix(mitosis=0, spreading=0)

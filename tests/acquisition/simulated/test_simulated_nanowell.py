@@ -7,12 +7,12 @@ import pytest
 
 from acquisition.clock import Clock
 from acquisition.errors import BadWorld
-from acquisition.simulated.chip import Chip
 from acquisition.simulated.fields import render_field
-from acquisition.simulated.population import IS_DEAD, CellKind, LifeState
 from acquisition.simulated.sections import Mix
-from acquisition.simulated.specimen import Specimen
-from acquisition.simulated.stand import SimulatedStand
+from acquisition.simulated.specimen.chip import Chip
+from acquisition.simulated.specimen.dish import Specimen
+from acquisition.simulated.specimen.population import IS_DEAD, CellKind, LifeState
+from acquisition.simulated.stand.assembly import SimulatedStand
 from acquisition.simulated.world import World
 
 SIX_HOURS_MIN = 360

@@ -5,9 +5,9 @@ import math
 import numpy as np
 from scipy import ndimage
 
-from acquisition.simulated.background import illumination
-from acquisition.simulated.optics import Optics, Pattern
-from acquisition.simulated.optics_kernels import make_field, soften
+from acquisition.simulated.light.background import illumination
+from acquisition.simulated.light.optics import Optics, Pattern
+from acquisition.simulated.light.optics_kernels import make_field, soften
 from acquisition.simulated.world import World
 
 SIZE = 256

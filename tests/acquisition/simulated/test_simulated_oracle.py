@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from acquisition.clock import Clock
-from acquisition.simulated.oracle import (
+from acquisition.simulated.sections import Mix, Protocol
+from acquisition.simulated.specimen.dish import Specimen
+from acquisition.simulated.specimen.population import IS_DEAD, LifeState
+from acquisition.simulated.stand.assembly import SimulatedStand
+from acquisition.simulated.truth.file import TruthReader, TruthWriter
+from acquisition.simulated.truth.oracle import (
     Oracle,
     forecast_deaths,
     forecast_displacement,
 )
-from acquisition.simulated.population import IS_DEAD, LifeState
-from acquisition.simulated.sections import Mix, Protocol
-from acquisition.simulated.specimen import Specimen
-from acquisition.simulated.stand import SimulatedStand
-from acquisition.simulated.truth import TruthReader, TruthWriter
 from acquisition.simulated.world import World
 
 SIZE = 256

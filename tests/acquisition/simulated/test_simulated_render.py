@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from acquisition.simulated.composition import UNDER, clear, compose
-from acquisition.simulated.population import LifeState
-from acquisition.simulated.render import REFRESH_MIN, Renderer
+from acquisition.simulated.drawing.composition import UNDER, clear, compose
+from acquisition.simulated.drawing.render import REFRESH_MIN, Renderer
+from acquisition.simulated.drawing.sprites import NUCLEUS
 from acquisition.simulated.sections import Mix
-from acquisition.simulated.specimen import Specimen
-from acquisition.simulated.sprites import NUCLEUS
+from acquisition.simulated.specimen.dish import Specimen
+from acquisition.simulated.specimen.population import LifeState
 from acquisition.simulated.world import World
 
 SIZE = 256

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from acquisition.simulated.camera import CameraModel
-from acquisition.simulated.optics import Optics
-from acquisition.simulated.render import Renderer
+from acquisition.simulated.drawing.render import Renderer
+from acquisition.simulated.light.camera import CameraModel
+from acquisition.simulated.light.optics import Optics
 from acquisition.simulated.sections import Mix
-from acquisition.simulated.specimen import Specimen
+from acquisition.simulated.specimen.dish import Specimen
 from acquisition.simulated.world import World
 from configs.schema import Stand
 from inference.phase import PhaseRetrieval, phase_in_rad

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from acquisition.errors import BadWorld
-from acquisition.simulated.doses import protraction
-from acquisition.simulated.population import IS_DEAD, LifeState
 from acquisition.simulated.sections import Dose, Mix, Protocol
-from acquisition.simulated.specimen import Specimen
+from acquisition.simulated.specimen.dish import Specimen
+from acquisition.simulated.specimen.doses import protraction
+from acquisition.simulated.specimen.population import IS_DEAD, LifeState
 from acquisition.simulated.world import World
 
 CALM = Mix(mitosis=0, spreading=0)

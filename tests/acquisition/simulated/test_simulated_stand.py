@@ -9,7 +9,7 @@ import pytest
 import acquisition.simulated
 from acquisition.clock import Clock
 from acquisition.simulated.sections import Dose, Protocol
-from acquisition.simulated.stand import SimulatedStand
+from acquisition.simulated.stand.assembly import SimulatedStand
 from acquisition.simulated.world import World
 from configs.schema import SIMULATED_CHANNELS
 

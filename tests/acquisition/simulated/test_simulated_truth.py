@@ -11,9 +11,9 @@ import pytest
 
 from acquisition.clock import Clock
 from acquisition.errors import BadRun
-from acquisition.simulated.foresight import HORIZONS_S
-from acquisition.simulated.stand import SimulatedStand
-from acquisition.simulated.truth import TruthReader, TruthWriter
+from acquisition.simulated.stand.assembly import SimulatedStand
+from acquisition.simulated.truth.file import TruthReader, TruthWriter
+from acquisition.simulated.truth.foresight import HORIZONS_S
 from acquisition.simulated.view import Cycle, touching_pairs
 from acquisition.simulated.world import World
 
@@ -166,8 +166,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from acquisition.clock import Clock
-from acquisition.simulated.stand import SimulatedStand
-from acquisition.simulated.truth import TruthWriter
+from acquisition.simulated.stand.assembly import SimulatedStand
+from acquisition.simulated.truth.file import TruthWriter
 from acquisition.simulated.world import World
 
 world = World.load("demo")

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.simulated.foresight import HORIZONS_S
-from acquisition.simulated.motion import TREMBLE_MIN, mobility, persistence_min
-from acquisition.simulated.population import IS_DEAD
-from acquisition.simulated.specimen import Specimen
-from acquisition.simulated.truth import TruthReader
+from acquisition.simulated.specimen.dish import Specimen
+from acquisition.simulated.specimen.motion import TREMBLE_MIN, mobility, persistence_min
+from acquisition.simulated.specimen.population import IS_DEAD
+from acquisition.simulated.truth.file import TruthReader
+from acquisition.simulated.truth.foresight import HORIZONS_S
 
 ORACLE_STREAM = 21
 DEATH_HORIZONS_S = (1800.0, 3600.0, 7200.0)

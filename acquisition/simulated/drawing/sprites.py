@@ -7,8 +7,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from acquisition.simulated.looks import SCALLOPS
-from acquisition.simulated.population import (
+from acquisition.simulated.drawing.looks import SCALLOPS
+from acquisition.simulated.specimen.population import (
     FIBRES,
     LOBES,
     RUFFLES,

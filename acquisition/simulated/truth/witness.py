@@ -5,10 +5,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.simulated.foresight import HORIZONS_S, Foresight
-from acquisition.simulated.haloed import haloed_masses_pg
-from acquisition.simulated.masks import Placed, covered_masks, overlaps_px
-from acquisition.simulated.specimen import Specimen
+from acquisition.simulated.drawing.masks import Placed, covered_masks, overlaps_px
+from acquisition.simulated.specimen.dish import Specimen
+from acquisition.simulated.truth.foresight import HORIZONS_S, Foresight
+from acquisition.simulated.truth.haloed import haloed_masses_pg
 from acquisition.simulated.view import Insight, VisibleCells
 
 Light = tuple[NDArray[np.float32], NDArray[np.float32]]

@@ -12,14 +12,14 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from acquisition.errors import BadWorld
-from acquisition.simulated.chip import Chip
-from acquisition.simulated.population import (
+from acquisition.simulated.sections import Mix, Nanowell
+from acquisition.simulated.specimen.chip import Chip
+from acquisition.simulated.specimen.population import (
     MOST_CELLS,
     NUCLEOLI,
     CellKind,
     draw_cells,
 )
-from acquisition.simulated.sections import Mix, Nanowell
 from acquisition.simulated.world import World
 
 MOST_IN_WELL = 4

@@ -13,17 +13,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from acquisition.simulated.composition import (
+from acquisition.simulated.drawing.composition import (
     SpriteStore,
     clear,
     compose,
     find_spans,
 )
-from acquisition.simulated.looks import LARGEST_RADIUS_UM, look_at
-from acquisition.simulated.masks import Placed
-from acquisition.simulated.population import LifeState
-from acquisition.simulated.specimen import Specimen
-from acquisition.simulated.sprites import (
+from acquisition.simulated.drawing.looks import LARGEST_RADIUS_UM, look_at
+from acquisition.simulated.drawing.masks import Placed
+from acquisition.simulated.drawing.sprites import (
     NUCLEUS,
     OUTLINE_SAMPLES,
     draw_cell,
@@ -32,6 +30,8 @@ from acquisition.simulated.sprites import (
     texture_tiles,
     trace_outline,
 )
+from acquisition.simulated.specimen.dish import Specimen
+from acquisition.simulated.specimen.population import LifeState
 from acquisition.simulated.world import World
 
 REFRESH_MIN = 8.0

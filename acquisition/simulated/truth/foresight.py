@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.simulated.specimen import STEP_US, Specimen
+from acquisition.simulated.specimen.dish import STEP_US, Specimen
 
 HORIZONS_S: Final = (20.0, 60.0, 300.0, 1200.0, 3600.0)
 """How far ahead truth tells the places of the cells."""

@@ -13,7 +13,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from acquisition.simulated.sections import Mix
-from acquisition.simulated.signs import SIGNS, draw_baseline, draw_harm
+from acquisition.simulated.specimen.signs import SIGNS, draw_baseline, draw_harm
 from acquisition.simulated.world import World
 
 LOBES = 4

@@ -16,7 +16,7 @@ from pymmcore_plus.experimental.unicore import (
     UniMMCore,
 )
 
-from acquisition.simulated.stages import SimulatedFocus, SimulatedStage
+from acquisition.simulated.stand.stages import SimulatedFocus, SimulatedStage
 
 PHASE_STEPS = {0: "0", 1: "pi/2", 2: "pi", 3: "3pi/2"}
 

@@ -20,14 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.clock import Clock
-from acquisition.simulated.camera import CameraModel
-from acquisition.simulated.fluorescence import DYES, Dye, Maps, Stains
-from acquisition.simulated.optics import Optics
-from acquisition.simulated.render import Renderer
-from acquisition.simulated.specimen import Specimen
-from acquisition.simulated.truth import TruthFrame, truth_of
+from acquisition.simulated.drawing.render import Renderer
+from acquisition.simulated.light.camera import CameraModel
+from acquisition.simulated.light.fluorescence import DYES, Dye, Maps, Stains
+from acquisition.simulated.light.optics import Optics
+from acquisition.simulated.specimen.dish import Specimen
+from acquisition.simulated.truth.file import TruthFrame, truth_of
+from acquisition.simulated.truth.witness import Witness
 from acquisition.simulated.view import Cycle, visible_cells
-from acquisition.simulated.witness import Witness
 from acquisition.simulated.world import World
 
 __all__ = ["Cycle", "SimulatedStand"]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from acquisition.simulated.doses import drug_hazard_per_h
-from acquisition.simulated.population import (
+from acquisition.simulated.specimen.doses import drug_hazard_per_h
+from acquisition.simulated.specimen.population import (
     IS_DEAD,
     MITOSIS_MIN,
     NEVER,

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter, zoom
 
-from acquisition.simulated.optics import DEFOCUS_BLUR
-from acquisition.simulated.population import LifeState
+from acquisition.simulated.light.optics import DEFOCUS_BLUR
+from acquisition.simulated.specimen.population import LifeState
 from acquisition.simulated.world import World
 
 FLUORESCENCE_STREAM = 5

@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.simulated.foresight import HORIZONS_S
+from acquisition.simulated.truth.foresight import HORIZONS_S
 from acquisition.simulated.view import Cycle
 
 FORMAT: Final = "vigil-truth/2"

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from acquisition.simulated.population import LifeState
+from acquisition.simulated.specimen.population import LifeState
 from acquisition.simulated.world import World
 
 CYCLE_AT = (0.0, 0.35, 0.6, 0.8, 0.95, 1.0)

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from acquisition.simulated.population import (
+from acquisition.simulated.specimen.population import (
     IS_DEAD,
     LOBES,
     RUFFLES,

@@ -18,16 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from acquisition.simulated.background import illumination, phase_background
-from acquisition.simulated.chip import Walls
-from acquisition.simulated.optics_kernels import (
+from acquisition.simulated.light.background import illumination, phase_background
+from acquisition.simulated.light.optics_kernels import (
     bend_light,
     block_means,
     interfere,
     make_field,
     soften,
 )
-from acquisition.simulated.particles import Particles
+from acquisition.simulated.light.particles import Particles
+from acquisition.simulated.specimen.chip import Walls
 from acquisition.simulated.world import World
 
 OPTICS_STREAM = 2

@@ -15,11 +15,11 @@ from numba import njit
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from acquisition.simulated.chip import Chip
-from acquisition.simulated.motion import PASSING_UM, STEP_MIN
-from acquisition.simulated.nanowell import INSET
-from acquisition.simulated.population import NEVER, CellKind, LifeState
 from acquisition.simulated.sections import Nanowell
+from acquisition.simulated.specimen.chip import Chip
+from acquisition.simulated.specimen.motion import PASSING_UM, STEP_MIN
+from acquisition.simulated.specimen.nanowell import INSET
+from acquisition.simulated.specimen.population import NEVER, CellKind, LifeState
 
 FIRM = 0.90
 """Balls come this near, in sums of their radii: they are soft at the skin."""

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.errors import BadRun
-from acquisition.simulated.masks import MASK_ROW, unpack
-from acquisition.simulated.truth_records import (
+from acquisition.simulated.drawing.masks import MASK_ROW, unpack
+from acquisition.simulated.truth.records import (
     CELL_ROW,
     DOSE_ROW,
     FORMAT,

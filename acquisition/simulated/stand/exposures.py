@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pymmcore_plus.experimental.unicore import CameraDevice
 
-from acquisition.simulated.devices import LampShutter, PhaseModulator
-from acquisition.simulated.stages import SimulatedStage
+from acquisition.simulated.stand.devices import LampShutter, PhaseModulator
+from acquisition.simulated.stand.stages import SimulatedStage
 from configs.schema import CameraFault
 
 if TYPE_CHECKING:
-    from acquisition.simulated.stand import Cycle, SimulatedStand
+    from acquisition.simulated.stand.assembly import Cycle, SimulatedStand
 
 LATE_S = 1.5
 """How much longer than asked a late exposure takes, on the wall."""

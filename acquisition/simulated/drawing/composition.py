@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from acquisition.simulated.sprites import NUCLEUS
+from acquisition.simulated.drawing.sprites import NUCLEUS
 
 UNDER = 0.3
 """Share of a covered cell's phase that shows through its cover."""

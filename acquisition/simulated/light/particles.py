@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.simulated.optics_kernels import add_spots
+from acquisition.simulated.light.optics_kernels import add_spots
 from acquisition.simulated.sections import Optics as OpticsSection
 
 BIG_SHARE = 0.08

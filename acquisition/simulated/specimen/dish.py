@@ -14,18 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.errors import BadWorld
-from acquisition.simulated.chip import Chip
-from acquisition.simulated.doses import irradiate, progress_left
-from acquisition.simulated.encounters import live_in_wells, meet
-from acquisition.simulated.fates import (
+from acquisition.simulated.sections import Mix
+from acquisition.simulated.specimen.chip import Chip
+from acquisition.simulated.specimen.doses import irradiate, progress_left
+from acquisition.simulated.specimen.encounters import live_in_wells, meet
+from acquisition.simulated.specimen.fates import (
     age_cells,
     begin,
     divide,
     dry_mass_pg,
     forget_appointments,
 )
-from acquisition.simulated.looks import radius_um
-from acquisition.simulated.motion import (
+from acquisition.simulated.specimen.motion import (
     FLOW_UM_PER_MIN,
     NOISES,
     STEP_MIN,
@@ -35,14 +35,14 @@ from acquisition.simulated.motion import (
     push_apart,
     step,
 )
-from acquisition.simulated.nanowell import fill_wells, in_suspension
-from acquisition.simulated.population import (
+from acquisition.simulated.specimen.nanowell import fill_wells, in_suspension
+from acquisition.simulated.specimen.population import (
     IS_DEAD,
     MOST_CELLS,
     assign_states,
     draw_cells,
 )
-from acquisition.simulated.sections import Mix
+from acquisition.simulated.specimen.size import radius_um
 from acquisition.simulated.world import World
 
 STREAM = 1

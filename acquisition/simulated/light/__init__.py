@@ -1,0 +1,1 @@
+"""From a phase map to the counts of a camera."""

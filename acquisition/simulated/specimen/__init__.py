@@ -1,0 +1,1 @@
+"""The living cells: what they are, how they move, divide and die."""

@@ -1,0 +1,1 @@
+"""Specimen, light and camera behind the devices of a microscope."""

@@ -1,0 +1,1 @@
+"""What is exactly known of every frame, and what could be foreseen."""
