@@ -236,7 +236,7 @@ def test_an_open_beam_hits_the_sensor() -> None:
 def test_the_kernels_of_the_specimen_use_one_thread() -> None:
     """The renderer never takes the core of the analysis: no kernel runs in parallel."""
     folder = Path(acquisition.simulated.__file__).parent
-    sources = [path.read_text(encoding="utf-8") for path in folder.glob("*.py")]
+    sources = [path.read_text(encoding="utf-8") for path in folder.rglob("*.py")]
 
     assert len(sources) > 10
     assert not any("parallel=True" in text or "prange" in text for text in sources)
