@@ -32,6 +32,9 @@ SMALLEST_UM2 = 16.0
 BACKGROUND_UM = 30.0
 """Smoothing of the light that a single-shot picture is divided by."""
 CROP_UM = 44.0
+"""Edge of the square around an adherent cell that the network sees."""
+CROP_RADII = 4.0
+"""The same around a cell in a well, in radii of a target."""
 CROP_PX = 64
 
 Progress = Callable[[str, float], None]
@@ -112,11 +115,12 @@ def collect(
     """Render fields, from ``seed`` upwards, until ``wanted`` cells can be judged."""
     parts: list[AuditCells] = []
     count = 0
+    crop_um = _crop_um(world) if crops else None
     while len(parts) < FEWEST_FIELDS or (count < wanted and len(parts) < MOST_FIELDS):
         number = len(parts)
         field = render_field(world, seed + number, FIELD_PX, MIX)
         picture = picture_of(field, world, seed + number)
-        parts.append(_judged(field, picture, number, crops=crops))
+        parts.append(_judged(field, picture, number, crop_um))
         count += len(parts[-1].dead)
         tell("fields", min(1.0, count / wanted))
         if len(parts) == FEWEST_FIELDS and count == 0:
@@ -134,10 +138,20 @@ def joined(parts: list[AuditCells]) -> AuditCells:
     )
 
 
+def _crop_um(world: World) -> float:
+    """Give the edge of the squares that the network sees."""
+    if world.nanowell is None:
+        return CROP_UM
+    return CROP_RADII * world.nanowell.target_radius_um
+
+
 def _judged(
-    field: Field, picture: NDArray[np.float32], number: int, *, crops: bool
+    field: Field, picture: NDArray[np.float32], number: int, crop_um: float | None
 ) -> AuditCells:
-    """Measure the cells of a field that lie inside it and are large enough."""
+    """Measure the cells of a field that lie inside it and are large enough.
+
+    With ``crop_um`` they are cut out, too.
+    """
     maps = FeatureMaps(picture, field.pixel_size_um)
     boxes = find_objects(field.labels)
     least = SMALLEST_UM2 / field.pixel_size_um**2
@@ -151,9 +165,10 @@ def _judged(
             continue
         rows.append(row)
         features.append(maps.measure(box, mask))
-        if crops:
-            cut.append(crop_around(picture, field.labels == label, box, field))
-    shape = (2, CROP_PX, CROP_PX) if crops else (0,)
+        if crop_um is not None:
+            half_px = math.ceil(crop_um / 2 / field.pixel_size_um)
+            cut.append(crop_around(picture, field.labels == label, box, half_px))
+    shape = (0,) if crop_um is None else (2, CROP_PX, CROP_PX)
     return AuditCells(
         field=np.full(len(rows), number),
         dead=field.state[rows] == CellState.DEAD,
@@ -177,13 +192,12 @@ def crop_around(
     picture: NDArray[np.float32],
     mask: NDArray[np.bool_],
     box: tuple[slice, slice],
-    field: Field,
+    half: int,
 ) -> NDArray[np.float16]:
-    """Cut out a square around a cell, scaled to a fixed number of pixels.
+    """Cut out a square of ``2 half`` around a cell, scaled to a fixed number of pixels.
 
     Beyond the border the picture is 0, as is an empty field.
     """
-    half = math.ceil(CROP_UM / 2 / field.pixel_size_um)
     middle = [(side.start + side.stop) // 2 for side in box]
     low = [max(0, at - half) for at in middle]
     high = [min(size, at + half) for at, size in zip(middle, mask.shape, strict=True)]
