@@ -53,7 +53,9 @@ def build_analysis(
     """
     card_um_per_px = model_pixel_size(experiment.inference)
     seen = network_shape(shape, pixel_size_um, card_um_per_px)
-    engine, card, notes = select_engine(experiment.inference, seen)
+    # Only there a slow start would cost frames; elsewhere one engine serves them all.
+    live = experiment.run.clock == "real"
+    engine, card, notes = select_engine(experiment.inference, seen, background=live)
     inference = InferenceStage(
         engine, card_um_per_px, experiment.inference, stand_of(experiment)
     )

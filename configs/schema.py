@@ -196,8 +196,13 @@ class Inference(Section):
 
     model: str = "slim"
     """Name of shipped weights, or the path of a folder with weights and card."""
-    engine: Literal["auto", "openvino", "torch", "classical"] = "auto"
-    precision: Literal["auto", "f32", "bf16"] = "auto"
+    engine: Literal[
+        "auto", "tensorrt", "torch-cuda", "openvino", "torch", "classical"
+    ] = "auto"
+    """What runs the network; auto: the fastest that agrees with the reference."""
+    precision: Literal["auto", "f32", "bf16", "f16", "int8"] = "auto"
+    """Of the network; int8 is calibrated on the golden frame of the model (OpenVINO),
+    f16 is for graphics cards."""
     threads: int = Field(0, ge=0, le=256)
     """Threads of the engine; 0: all cores but one, at least one."""
     min_area_um2: Positive = 25.0

@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 from acquisition.errors import BadModel
 from inference.cards import Model, load_model
 from inference.engines.classical import ClassicalEngine
-from inference.engines.openvino_engine import OpenVinoEngine, supported_precisions
+from inference.engines.openvino_engine import (
+    OpenVinoEngine,
+    Precision,
+    supported_precisions,
+)
 from inference.engines.padding import Padding, padded_shape
 from inference.engines.torch_engine import TorchEngine
 from inference.maps import Engine, Maps
-from inference.select import class_agreement
+from inference.probe import MIN_AGREEMENT, MIN_AGREEMENT_INT8, class_agreement
 
 SHAPE = (256, 256)
 
@@ -40,18 +44,25 @@ def run(engine: Engine, model: Model, frame: NDArray[np.uint16]) -> Maps:
 
 
 @pytest.mark.parametrize("precision", supported_precisions())
-def test_openvino_agrees_with_torch(model: Model, cache: Path, precision: str) -> None:
-    """OpenVINO calls at least 99.5 % of the cell pixels as the reference does."""
-    engine = OpenVinoEngine(model, SHAPE, 1, precision, cache)  # type: ignore[arg-type]
+def test_openvino_agrees_with_torch(
+    model: Model, cache: Path, precision: Precision
+) -> None:
+    """OpenVINO calls 99.5 % of the cell pixels as the reference does, 8 bits 99 %."""
+    if precision == "int8":
+        pytest.importorskip("nncf", reason="NNCF, which calibrates, is not installed")
+    engine = OpenVinoEngine(model, SHAPE, 1, precision, cache)
     frame = model.golden.frame
 
     found = run(engine, model, frame)
     wanted = run(TorchEngine(model, SHAPE, 1), model, frame)
 
-    assert class_agreement(found.classes, wanted.classes) >= 0.995
+    needed = MIN_AGREEMENT_INT8 if precision == "int8" else MIN_AGREEMENT
+    assert class_agreement(found.classes, wanted.classes) >= needed
     for name in ("dead", "separation"):
         difference = getattr(found, name).astype(int) - getattr(wanted, name)
-        assert np.abs(difference).mean() < 2
+        assert np.abs(difference[wanted.classes > 0]).mean() < (
+            6 if needed < 0.995 else 2
+        )
 
 
 def test_maps_outlive_the_next_frame(model: Model, cache: Path) -> None:

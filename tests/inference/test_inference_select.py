@@ -11,16 +11,14 @@ from numpy.typing import NDArray
 from acquisition.errors import BadModel
 from configs.schema import Inference
 from inference.cards import Model, load_model, save_model
-from inference.engines.openvino_engine import supported_precisions
+from inference.engines.cache import SIDE_FILE, EngineCache
+from inference.engines.candidates import candidates, remember, thread_count
+from inference.engines.openvino_engine import openvino_key, supported_precisions
+from inference.engines.standby import StandbyEngine
 from inference.engines.torch_engine import TorchEngine
 from inference.maps import Maps
-from inference.select import (
-    class_agreement,
-    probe_engine,
-    select_engine,
-    thread_count,
-    tiled,
-)
+from inference.probe import class_agreement, probe_engine, tiled
+from inference.select import build_engines, select_engine
 
 SHAPE = (512, 512)
 
@@ -70,12 +68,22 @@ def test_every_refused_candidate_has_its_reason(tmp_path: Path) -> None:
     """With a wrong golden answer all candidates are refused, one reason each."""
     model_without_answer(tmp_path / "wrong")
 
+    settings = Inference(model=str(tmp_path / "wrong"), precision="f32", threads=1)
     with pytest.raises(BadModel) as caught:
-        select_engine(Inference(model=str(tmp_path / "wrong"), threads=1), SHAPE)
+        select_engine(settings, SHAPE)
 
-    for name in (*supported_precisions(), "torch-f32"):
-        assert name in str(caught.value)
-    assert str(caught.value).count("left out") == 1 + len(supported_precisions())
+    for name in ("openvino-f32", "torch-f32"):
+        assert f"{name} left out: " in str(caught.value)
+
+
+def test_cards_come_first_and_torch_last() -> None:
+    """The order is TensorRT, torch on a card, OpenVINO as the processor can, torch."""
+    listed = candidates(Inference(), load_model("slim"), (64, 64))
+
+    processor = [f"openvino-{precision}" for precision in supported_precisions()]
+    cards = ["tensorrt", "torch-cuda-f16", "torch-cuda-bf16"]
+    assert [c.name for c in listed] == [*cards, *processor, "torch-f32"]
+    assert [c.needed for c in listed if c.precision == "int8"] in ([], [0.99])
 
 
 def test_named_engine_is_the_one_that_serves() -> None:
@@ -84,6 +92,73 @@ def test_named_engine_is_the_one_that_serves() -> None:
 
     assert engine.name == "torch-f32"
     assert len(reasons) == 1
+
+
+def damage(model: Model, shape: tuple[int, int]) -> Path:
+    """Cut off the cached engine that serves; gives its folder."""
+    key = openvino_key(model, shape, supported_precisions()[-1])
+    place = EngineCache().find(model, key)
+    assert place is not None
+    (place / "graph.bin").write_bytes(b"cut off")
+    return place
+
+
+def test_a_damaged_engine_is_made_again_while_another_serves() -> None:
+    """Torch serves until the engine is whole again; then it takes over."""
+    settings = Inference(precision="f32", threads=1)
+    select_engine(settings, SHAPE)[0].close()
+    model = load_model("slim")
+    place = damage(model, SHAPE)
+    frame = tiled(model.golden.frame, SHAPE)
+
+    engine, _, reasons = select_engine(settings, SHAPE, background=True)
+    first = engine.infer(frame, 16384.0, 1 / 3500), engine.name
+    assert isinstance(engine, StandbyEngine)
+    assert engine.wait(60)
+    second = engine.infer(frame, 16384.0, 1 / 3500), engine.name
+
+    assert (first[1], second[1]) == ("torch-f32", "openvino-f32")
+    assert "openvino-f32 is made meanwhile" in reasons[-1]
+    assert class_agreement(first[0].classes, second[0].classes) > 0.999
+    assert (place / SIDE_FILE).is_file()
+
+
+def test_what_is_made_serves_at_once() -> None:
+    """With a warm cache no stand-in is needed."""
+    settings = Inference(precision="f32", threads=1)
+    select_engine(settings, SHAPE)[0].close()
+
+    engine, _, _ = select_engine(settings, SHAPE, background=True)
+
+    assert engine.name == "openvino-f32"
+    assert not isinstance(engine, StandbyEngine)
+
+
+def test_the_fastest_of_this_pc_is_remembered() -> None:
+    """Auto follows the order that was measured here, for this size and model only."""
+    model = load_model("slim")
+    remember(model, (64, 64), 1, ["torch-f32", "openvino-f32"])
+
+    engine, _, _ = select_engine(Inference(threads=1), (64, 64))
+
+    assert engine.name == "torch-f32"
+
+
+def test_every_candidate_is_tried_and_has_its_reason() -> None:
+    """Building tells of each candidate whether it passed, how fast, or why not."""
+    tried, kept = build_engines(Inference(engine="torch", threads=1), (64, 64))
+    cards, _ = build_engines(Inference(engine="tensorrt"), (64, 64))
+
+    assert not kept  # one engine alone is no order
+    assert tried[0].probe is not None
+    assert tried[0].fault is None
+    assert cards[0].fault is not None or cards[0].probe is not None
+
+
+def test_an_absent_precision_is_refused() -> None:
+    """A precision that was asked for is not replaced by another one."""
+    with pytest.raises(BadModel, match="precision"):
+        select_engine(Inference(engine="torch", precision="int8"), (64, 64))
 
 
 def test_classical_needs_no_model() -> None:
@@ -157,7 +232,9 @@ def test_golden_frame_without_cells_is_refused(tmp_path: Path) -> None:
     save_model(tmp_path / "empty", model.card, model.weights, empty, "for a test")
 
     with pytest.raises(BadModel, match=r"golden frame .* no cell"):
-        select_engine(Inference(model=str(tmp_path / "empty"), threads=1), SHAPE)
+        select_engine(
+            Inference(model=str(tmp_path / "empty"), engine="torch", threads=1), SHAPE
+        )
 
 
 def test_agreement_counts_cell_pixels_only() -> None:
