@@ -47,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_simulate(commands)
     _add_score(commands)
     _add_bench(commands)
+    _add_train(commands)
     _add_check(commands)
     _add_repair(commands)
     return parser
@@ -148,6 +149,23 @@ def _add_bench(commands: Any) -> None:
     simulate.add_argument("--seed", type=int, default=1, metavar="N")
 
 
+def _add_train(commands: Any) -> None:
+    train = _new(commands, "train", "train a network by a recipe", _train)
+    train.add_argument("recipe", help="recipe file, or a shipped one such as slim")
+    train.add_argument(
+        "--output", type=Path, metavar="DIR", help="of the run; training-runs/NAME"
+    )
+    train.add_argument(
+        "--resume", action="store_true", help="go on with a run that was ended"
+    )
+    train.add_argument(
+        "--export",
+        type=Path,
+        metavar="DIR",
+        help="only write the best network so far as a model",
+    )
+
+
 def _add_check(commands: Any) -> None:
     check = _new(commands, "check", "is this PC ready for a run?", _check)
     check.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR")
@@ -233,6 +251,16 @@ def _bench_simulate(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     result = bench_simulate(options.size, options.repeat, options.seed)
     _print_rows(result["rows"])
     return DONE, result
+
+
+def _train(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    from app.train import run_training
+
+    result = run_training(
+        options.recipe, options.output, options.resume, options.export
+    )
+    _print_table(result)
+    return (INTERRUPTED if result["state"] == "interrupted" else DONE), result
 
 
 def _check(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:

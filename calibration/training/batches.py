@@ -1,7 +1,7 @@
 """Batches of augmented crops; the crop of a step depends on seed and step alone."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +12,20 @@ import torch
 from numpy.typing import NDArray
 
 from acquisition.records import PHASE_RAD_PER_COUNT, CellState
+from calibration.training.appearance import APPEARANCES
 from calibration.training.fields import TrainingField, load_field
+from calibration.training.geometry import MOVES, draw_through
 from calibration.training.losses import Targets
+from calibration.training.mining import draw
 from calibration.training.recipe import Augmentation
 from inference.cards import Normalisation
 
 _AHEAD = 2
 """Batches made before they are wanted."""
+_SEEN = (-1.0, 4.0)
+"""What a network sees, from black to white, for changes that ask for grey levels."""
+
+Weights = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,7 @@ class Batch:
 
     images: torch.Tensor
     targets: Targets
+    fields: tuple[int, ...]  # (B,) numbers of the fields that the crops are from
 
 
 class Pool:
@@ -79,8 +87,10 @@ def draw_crop(
         field.joined[window], (size, size), None, 0, 0, cv2.INTER_NEAREST
     )
     separation = cv2.resize(field.separation[window], (size, size), None, 0, 0, way)
-    image = (phase - normalisation.offset) * normalisation.scale
-    image = _disturbed(image.astype(np.float32), settings, normalisation, rng)
+    image = ((phase - normalisation.offset) * normalisation.scale).astype(np.float32)
+    if settings.variants == "twenty_one":
+        image, labels, separation = _varied(image, labels, separation, rng)
+    image = _disturbed(image, settings, normalisation, rng)
     turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
     return Crop(
         image=_turned(image, turns, mirrored),
@@ -89,7 +99,9 @@ def draw_crop(
     )
 
 
-def assemble(crops: list[Crop], fields: list[TrainingField]) -> Batch:
+def assemble(
+    crops: list[Crop], fields: list[TrainingField], numbers: tuple[int, ...]
+) -> Batch:
     """Make tensors, with the cells of all crops numbered through."""
     objects = np.zeros((len(crops), *crops[0].labels.shape), np.int64)
     classes = np.zeros_like(objects)
@@ -112,37 +124,63 @@ def assemble(crops: list[Crop], fields: list[TrainingField]) -> Batch:
         objects=torch.from_numpy(objects),
         dead=torch.from_numpy(np.concatenate(dead).astype(np.float32)),
     )
-    return Batch(torch.from_numpy(images), targets)
+    return Batch(torch.from_numpy(images), targets, numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """What the draws of a process depend on, beside the step."""
+
+    batch: int
+    seed: int
+    rank: int = 0
+    processes: int = 1
+
+    def generator(self, step: int) -> np.random.Generator:
+        """Give the generator of a step: another one in every process."""
+        others = [self.rank, self.processes] if self.processes > 1 else []
+        return np.random.default_rng([self.seed, step, *others])
 
 
 class BatchMaker:
-    """Makes the batch of any step."""
+    """Makes the batch of any step.
+
+    Parameters
+    ----------
+    weigh
+        Gives the weight (field,) of every field on disk, or None where all are alike.
+        It is asked in the thread that trains, so that it follows from the steps done.
+    """
 
     def __init__(
         self,
         pool: Pool,
         settings: Augmentation,
         normalisation: Normalisation,
-        batch: int,
-        seed: int,
+        draws: Draws,
+        weigh: Callable[[], Weights | None] = lambda: None,
     ) -> None:
         self.pool = pool
         self.settings = settings
         self.normalisation = normalisation
-        self.batch = batch
-        self.seed = seed
+        self.draws = draws
+        self.weigh = weigh
 
-    def make(self, step: int) -> Batch:
-        """Make the batch of a step from seed and step alone."""
-        rng = np.random.default_rng([self.seed, step])
+    def make(self, step: int, weights: Weights | None = None) -> Batch:
+        """Make the batch of a step from seed, step and weights alone."""
+        rng = self.draws.generator(step)
         fields = self.pool.fields
-        chosen = [fields[int(rng.integers(len(fields)))] for _ in range(self.batch)]
+        if weights is None:
+            chosen = [int(rng.integers(len(fields))) for _ in range(self.draws.batch)]
+        else:
+            chosen = draw(weights, self.draws.batch, rng).tolist()
         crops = [
-            draw_crop(field, self.settings, self.normalisation, rng) for field in chosen
+            draw_crop(fields[one], self.settings, self.normalisation, rng)
+            for one in chosen
         ]
-        return assemble(crops, chosen)
+        return assemble(crops, [fields[one] for one in chosen], tuple(chosen))
 
-    def ahead(self, first: int, last: int) -> Iterator[Batch]:
+    def ahead(self, first: int, last: int) -> Generator[Batch, None, None]:
         """Yield the batches of the steps below ``last``, made one thread ahead.
 
         What goes wrong in a batch is raised where that batch would be yielded.
@@ -151,13 +189,35 @@ class BatchMaker:
         worker = ThreadPoolExecutor(1, thread_name_prefix="batches")
         try:
             for step in range(first, last):
-                waiting.append(worker.submit(self.make, step))
+                waiting.append(worker.submit(self.make, step, self.weigh()))
                 if len(waiting) > _AHEAD:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
         finally:
             worker.shutdown(cancel_futures=True)
+
+
+def _varied(
+    image: NDArray[np.float32],
+    labels: NDArray[np.uint16],
+    separation: NDArray[np.uint8],
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.float32], NDArray[np.uint16], NDArray[np.uint8]]:
+    """Change appearance and place as one variant of the 21-fold set does."""
+    black, white = _SEEN
+    grey = (image - black) / (white - black)
+    change = APPEARANCES[int(rng.integers(len(APPEARANCES)))]
+    move = MOVES[int(rng.integers(len(MOVES)))]
+    grey = change(grey.clip(0, 1).astype(np.float32), rng)
+    places = move((image.shape[0], image.shape[1]), rng)
+    moved = draw_through(grey.astype(np.float32), places, nearest=False)
+    seen = moved.astype(np.float32) * (white - black) + black
+    return (
+        np.asarray(seen, np.float32),
+        draw_through(labels, places, nearest=True).astype(np.uint16),
+        draw_through(separation, places, nearest=False).astype(np.uint8),
+    )
 
 
 def _disturbed(

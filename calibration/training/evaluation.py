@@ -10,6 +10,7 @@ from torch import nn
 from acquisition.records import CellState
 from calibration.metrics.objects import object_f1, tabulate_calls
 from calibration.metrics.ranking import auroc
+from calibration.training.devices import PROCESSOR, Device
 from calibration.training.fields import TrainingField, object_classes
 from calibration.training.losses import object_logits
 from inference.cards import Normalisation
@@ -44,14 +45,17 @@ class ObjectMetrics:
 
 
 def score_objects(
-    network: nn.Module, fields: list[TrainingField], normalisation: Normalisation
+    network: nn.Module,
+    fields: list[TrainingField],
+    normalisation: Normalisation,
+    device: Device = PROCESSOR,
 ) -> ObjectScores:
     """Run the network on whole fields and gather the logits of their cells."""
     logits: list[NDArray[np.float64]] = []
     dead: list[NDArray[np.bool_]] = []
     common_px = either_px = 0
     for field in fields:
-        planes = predict(network, field.phase, normalisation)
+        planes = predict(network, field.phase, normalisation, device)
         margin = planes[CellState.DEAD] - planes[CellState.LIVE]
         labels = torch.from_numpy(field.labels.astype(np.int64))
         means, pixels = object_logits(margin, labels, len(field.states) - 1)
@@ -68,16 +72,16 @@ def score_objects(
 
 
 def predict(
-    network: nn.Module, phase: NDArray[np.uint16], normalisation: Normalisation
+    network: nn.Module,
+    phase: NDArray[np.uint16],
+    normalisation: Normalisation,
+    device: Device = PROCESSOR,
 ) -> torch.Tensor:
     """Give the planes ``(4, y, x)`` of a field, float32."""
     image = (phase.astype(np.float32) - normalisation.offset) * normalisation.scale
-    batch = torch.from_numpy(image.astype(np.float32))[None, None]
-    with (
-        torch.inference_mode(),
-        torch.autocast("cpu", dtype=torch.bfloat16),
-    ):
-        planes: torch.Tensor = network(batch)[0].float()
+    batch = torch.from_numpy(image.astype(np.float32))[None, None].to(device.kind)
+    with torch.inference_mode(), device.autocast():
+        planes: torch.Tensor = network(batch)[0].float().cpu()
     return planes
 
 

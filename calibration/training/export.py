@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ from inference.cards import (
 from inference.engines.torch_engine import TorchEngine
 from inference.nets.graph import Network, build_network
 from inference.pixels import slim_grey_level
-from inference.select import tiled
+from inference.probe import tiled
 
 _OFFSET, _SCALE = slim_grey_level()
 NORMALISATION = Normalisation(offset=_OFFSET, scale=_SCALE)
@@ -44,13 +45,26 @@ _HELD_OUT: tuple[Split, Split] = ("validation", "test")
 _HELD_OUT_WORLD_SEEDS = (1, 8)
 _NOTICE = """{name}: weights of a network of vigil.
 
-Trained from random numbers on fields of the simulated microscope of vigil (world
-{world}, training seeds {first} to {last}). No recording of a real microscope and no
-foreign weights went into it. BSD-3-Clause, the vigil developers.
+Trained from {origin} on fields of the simulated microscope of vigil (around
+{worlds}; training seeds {first} to {last}). No recording of a real
+microscope went into this training. BSD-3-Clause, the vigil developers.
 """
+_ORIGINS = {True: "random numbers", False: "the weights of the model {}"}
+_ALWAYS = (
+    "recordings of real microscopes: never tested on any",
+    "cells that float out of focus, or grow in several layers",
+    "telling late apoptosis from secondary necrosis in a single frame",
+)
+_CONTRASTS = {
+    "slim": "other contrasts than SLIM phase",
+    "phase_contrast": "other contrasts than positive phase contrast",
+    "brightfield": "other contrasts than brightfield a few um out of focus",
+}
 
 
-def export_model(recipe: Recipe, run: Path, folder: Path) -> Path:
+def export_model(
+    recipe: Recipe, run: Path, folder: Path, fields: Path | None = None
+) -> Path:
     """Write the best network of a training run as a model; gives its folder.
 
     The temperature is fitted on the validation fields; the figures of the card come
@@ -64,7 +78,7 @@ def export_model(recipe: Recipe, run: Path, folder: Path) -> Path:
     """
     settings = recipe.fields
     validation, test = (
-        _load_split(settings, run / "fields", split) for split in _HELD_OUT
+        _load_split(settings, fields or run / "fields", split) for split in _HELD_OUT
     )
     network, steps = load_best(recipe, run)
     scores = score_objects(network, validation, NORMALISATION)
@@ -73,17 +87,21 @@ def export_model(recipe: Recipe, run: Path, folder: Path) -> Path:
     card = _draft(recipe, steps, temperature)
     golden = golden_frame(card, weights, validation[0])
     model = Model(card, weights, golden)
-    figures = [measure_model(model, test, f"{settings.world}, random worlds and mixes")]
+    drawn = f"{' and '.join(settings.worlds)}, random worlds and mixes"
+    figures = [measure_model(model, test, drawn)]
     first, last = _HELD_OUT_WORLD_SEEDS
     for name in settings.held_out_worlds:
         unseen = [
-            make_world_field(name, seed, settings.size_px)
-            for seed in range(first, last + 1)
+            make_world_field(settings, name, seed) for seed in range(first, last + 1)
         ]
         figures.append(measure_model(model, unseen, f"{name}, world as it stands"))
     seeds = settings.seeds("train")
     notice = _NOTICE.format(
-        name=recipe.name, world=settings.world, first=seeds[0], last=seeds[-1]
+        name=recipe.name,
+        worlds=" and ".join(settings.worlds),
+        origin=_ORIGINS[recipe.warm_start is None].format(recipe.warm_start),
+        first=seeds[0],
+        last=seeds[-1],
     )
     card = card.model_copy(update={"simulated": tuple(figures)})
     save_model(folder, card, weights, golden, notice)
@@ -104,11 +122,27 @@ def _load_split(settings: Fields, directory: Path, split: Split) -> list[Trainin
 
 
 def load_best(recipe: Recipe, run: Path) -> tuple[Network, int]:
-    """Load the best averaged network of a run, and the steps the run has taken."""
+    """Load the best averaged network of a run, and the steps the run has taken.
+
+    Raises
+    ------
+    BadRun
+        If the run has not been evaluated yet.
+    """
     network = build_network(recipe.network)
-    network.load_state_dict(torch.load(run / "best.pt", weights_only=True))
-    state = torch.load(run / "checkpoint.pt", weights_only=True)
+    network.load_state_dict(_read(run / "best.pt"))
+    state = _read(run / "checkpoint.pt")
     return network.eval(), int(state["progress"]["step"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise BadRun(
+            f"{path.parent} holds no {path.name}: it is no training run, or has not "
+            "come to its first evaluation; name the folder of the run with --output"
+        )
+    state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    return state
 
 
 def shipped_weights(network: Network) -> dict[str, NDArray[np.generic]]:
@@ -145,7 +179,7 @@ def _identity(name: str | None) -> str | None:
 def _draft(recipe: Recipe, steps: int, temperature: float) -> Card:
     """Give the card without figures and hashes, which come last."""
     settings = recipe.fields
-    world = World.load(settings.world)
+    worlds = [World.load(name) for name in settings.worlds]
     spans = {
         split: (settings.seeds(split)[0], settings.seeds(split)[-1])
         for split in ("train", "validation", "test")
@@ -153,14 +187,14 @@ def _draft(recipe: Recipe, steps: int, temperature: float) -> Card:
     return Card(
         name=recipe.name,
         architecture=recipe.network,
-        modalities=("slim",),
-        um_per_px=world.optics.pixel_um,
+        modalities=(settings.modality,),
+        um_per_px=settings.pixel_um(),
         normalisation=NORMALISATION,
         classes=("background", "live", "dead"),
         temperature=temperature,
         training=TrainingData(
             source="simulated microscope of vigil, domain randomisation per field",
-            worlds=(f"{world.name} {world.hash}",),
+            worlds=tuple(f"{world.name} {world.hash}" for world in worlds),
             seeds=(spans["train"],),
             held_out_seeds=(
                 _HELD_OUT_WORLD_SEEDS,
@@ -173,12 +207,7 @@ def _draft(recipe: Recipe, steps: int, temperature: float) -> Card:
         ),
         simulated=(),
         real=(),
-        not_good_for=(
-            "recordings of real microscopes: never tested on any",
-            "other contrasts than SLIM phase",
-            "cells that float out of focus, or grow in several layers",
-            "telling late apoptosis from secondary necrosis in a single frame",
-        ),
+        not_good_for=(_CONTRASTS[settings.modality], *_ALWAYS),
         licence="BSD-3-Clause",
         weights_sha256=_UNKNOWN,
         golden=Golden(frame_sha256=_UNKNOWN, maps_sha256=_UNKNOWN),

@@ -7,6 +7,7 @@ training run can be resumed and several can share them.
 
 import hashlib
 import logging
+import math
 import multiprocessing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +24,16 @@ from acquisition.simulated.fields import Field as SimulatedField
 from acquisition.simulated.fields import randomise, render_field
 from acquisition.simulated.sections import Mix
 from acquisition.simulated.world import World
-from calibration.training.recipe import Fields, Split
-from configs.schema import Stand
+from calibration.audit.cells import stand_of
+from calibration.shots import shoot
+from calibration.training.recipe import Contrast, Fields, Split
 from inference.phase import PhaseRetrieval
+from inference.pixels import grey_level, resample, slim_grey_level
 
 logger = logging.getLogger(__name__)
 
 _WORLD_STREAM = 77
+_RENDER_STEP_PX = 32
 _GAP_PX = 5
 """Fragments of one cell that lie closer than this are joined."""
 
@@ -38,7 +42,7 @@ _GAP_PX = 5
 class TrainingField:
     """One field as the network is trained on it."""
 
-    phase: NDArray[np.uint16]  # (y, x) coded phase
+    phase: NDArray[np.uint16]  # (y, x) coded phase, or the like of a single shot
     labels: NDArray[np.uint16]  # (y, x) true instance map, 0 background
     joined: NDArray[np.uint16]  # (y, x) the same with gaps within a cell closed
     separation: NDArray[np.uint8]  # (y, x) 255 times the distance, 1 at the middle
@@ -48,15 +52,26 @@ class TrainingField:
 def make_field(settings: Fields, seed: int) -> TrainingField:
     """Render the field of a seed; the same seed gives the same field."""
     rng = np.random.default_rng([seed, _WORLD_STREAM])
-    world = randomise(World.load(settings.world), rng)
+    world = randomise(settings.world_of(seed), rng)
     mix = None if rng.random() < settings.natural else draw_mix(settings, rng)
-    return from_simulated(render_field(world, seed, settings.size_px, mix), world)
+    return _render(settings, world, seed, mix)
 
 
-def make_world_field(name: str, seed: int, size_px: int) -> TrainingField:
+def make_world_field(settings: Fields, name: str, seed: int) -> TrainingField:
     """Render a field of a world as it stands, for tests on unseen worlds."""
-    world = World.load(name)
-    return from_simulated(render_field(world, seed, size_px, None), world)
+    return _render(settings, World.load(name), seed, None)
+
+
+def _render(
+    settings: Fields, world: World, seed: int, mix: Mix | None
+) -> TrainingField:
+    """Render as much of a world as fills a field at the pixel size of the recipe."""
+    ratio = settings.pixel_um() / world.optics.pixel_um
+    size_px = math.ceil(settings.size_px * ratio / _RENDER_STEP_PX) * _RENDER_STEP_PX
+    field = render_field(world, seed, size_px, mix)
+    image = look(field, world, seed, settings.modality)
+    edge = max(round(size_px / ratio), settings.size_px)
+    return from_simulated(field, image, edge, settings.size_px)
 
 
 def draw_mix(settings: Fields, rng: np.random.Generator) -> Mix:
@@ -66,19 +81,40 @@ def draw_mix(settings: Fields, rng: np.random.Generator) -> Mix:
     return Mix.of(dead=dead, alike=alike)
 
 
-def from_simulated(field: SimulatedField, world: World) -> TrainingField:
-    """Retrieve the phase as the live path does, and derive the targets."""
-    stand = Stand(
-        wavelength_um=world.optics.wavelength_um,
-        ring_amplitude=world.optics.ring_amplitude,
-    )
-    retrieve = PhaseRetrieval(stand, field.labels.shape)
+def look(
+    field: SimulatedField, world: World, seed: int, modality: Contrast
+) -> NDArray[np.uint16]:
+    """Give what the live path shows the network (y, x), in counts of coded phase.
+
+    Phase is retrieved as in the live path. The grey levels of single shots are brought
+    to the same counts, so that all that follows treats the modalities alike.
+    """
+    shot = shoot(field, world, seed, modality)
+    if modality == "slim":
+        return PhaseRetrieval(stand_of(world), field.labels.shape)(shot)
+    offset, scale = grey_level(shot[0], modality)
+    zero, per_count = slim_grey_level()
+    counts = (shot[0].astype(np.float32) - offset) * (scale / per_count) + zero
+    return np.asarray(np.rint(counts.clip(0, 65_535)), np.uint16)
+
+
+def from_simulated(
+    field: SimulatedField, image: NDArray[np.uint16], edge_px: int, size_px: int
+) -> TrainingField:
+    """Bring a field to ``edge_px``, cut ``size_px`` of it, and derive the targets."""
     states = np.zeros(int(field.ids.max(initial=0)) + 1, np.uint8)
     states[field.ids] = field.state
-    joined = join_fragments(field.labels)
+    labels = field.labels
+    if edge_px != labels.shape[0]:
+        grid = (edge_px, edge_px)
+        labels = cv2.resize(labels, grid, interpolation=cv2.INTER_NEAREST_EXACT)
+        image = resample(image, grid)
+    cut = np.s_[:size_px, :size_px]
+    labels, image = (np.ascontiguousarray(plane[cut]) for plane in (labels, image))
+    joined = join_fragments(labels)
     return TrainingField(
-        phase=retrieve(field.frames),
-        labels=field.labels,
+        phase=image,
+        labels=labels,
         joined=joined,
         separation=separation_target(joined),
         states=states,
@@ -181,11 +217,12 @@ def _origin(settings: Fields) -> str:
     """Hash all that decides what a field looks like but the number of fields."""
     counts = {"train", "validation", "test", "held_out_worlds"}
     digest = hashlib.sha256(settings.model_dump_json(exclude=counts).encode())
-    digest.update(World.load(settings.world).hash.encode())
+    for name in settings.worlds:
+        digest.update(World.load(name).hash.encode())
     for package in (acquisition.simulated, inference):
         folder = Path(str(package.__file__)).parent
-        for name in sorted(folder.glob("*.py")):
-            digest.update(name.read_bytes())
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

@@ -7,8 +7,10 @@ from typing import Literal
 from pydantic import Field, ValidationError, model_validator
 
 from acquisition.errors import BadConfig
+from acquisition.simulated.world import World
 from configs.schema import Positive, Probability, Section
 from inference.architectures import Architecture, StemUNetShape
+from inference.pixels import RESAMPLING_RANGE
 
 FIRST_TRAINING_SEED = 1_000_000
 """Smaller seeds belong to runs and demonstrations, and are never trained on."""
@@ -30,16 +32,23 @@ PixelLoss = Literal[
 ]
 """Losses on pixels, see `calibration.training.pixel_losses`."""
 
+Contrast = Literal["slim", "phase_contrast", "brightfield"]
+
 
 class Fields(Section):
     """The simulated fields: every field is its own draw of world and seed."""
 
-    world: str = "cho_10x"
-    """World around which the draws are made."""
+    worlds: tuple[str, ...] = Field(("cho_10x",), min_length=1)
+    """Worlds around which the draws are made; the seeds go round among them."""
+    modality: Contrast = "slim"
+    """What the microscope shows of them."""
+    um_per_px: Positive | None = None
+    """Pixel size to which all fields are brought; absent: that of the first world."""
     held_out_worlds: tuple[str, ...] = ("demo",)
     """Further worlds, taken as they are, that only the final test sees."""
     first_seed: int = Field(FIRST_TRAINING_SEED, ge=FIRST_TRAINING_SEED)
     size_px: int = Field(1024, ge=256, le=4096, multiple_of=32)
+    """Edge of a field at this pixel size."""
     train: int = Field(400, ge=1)
     validation: int = Field(12, ge=1)
     test: int = Field(20, ge=1)
@@ -57,6 +66,32 @@ class Fields(Section):
         first = self.first_seed + starts[split]
         return range(first, first + counts[split])
 
+    def world_of(self, seed: int) -> World:
+        """Give the world around which the field of a seed is drawn."""
+        return World.load(self.worlds[(seed - self.first_seed) % len(self.worlds)])
+
+    def pixel_um(self) -> float:
+        """Give the pixel size of all fields.
+
+        Raises
+        ------
+        BadConfig
+            If a world would have to be resampled more than a model can bear.
+        """
+        wanted = self.um_per_px or World.load(self.worlds[0]).optics.pixel_um
+        lowest, highest = RESAMPLING_RANGE
+        faults = [
+            f"fields.worlds: {name} has {pixel_um:g} um a pixel, the recipe "
+            f"{wanted:g} um; a ratio of {lowest:g} to {highest:g} is possible: change "
+            "fields.um_per_px or leave the world out"
+            for name in self.worlds
+            if not lowest <= (pixel_um := World.load(name).optics.pixel_um) / wanted
+            or pixel_um / wanted > highest
+        ]
+        if faults:
+            raise BadConfig("recipe", faults)
+        return wanted
+
     @model_validator(mode="after")
     def _splits_stay_apart(self) -> "Fields":
         if self.train > 500_000 or max(self.validation, self.test) > 200_000:
@@ -69,6 +104,9 @@ class Fields(Section):
 class Augmentation(Section):
     """Changes of a crop that keep its truth."""
 
+    variants: Literal["plain", "twenty_one"] = "plain"
+    """Beside scale, turns, gain, offset and noise: nothing more, or one of the changes
+    of appearance and one of the changes of place of the 21-fold set, for every crop."""
     crop_px: int = Field(384, ge=64, le=1024, multiple_of=32)
     scale: tuple[Positive, Positive] = (0.8, 1.25)
     gain: float = Field(0.08, ge=0, lt=1)
@@ -76,6 +114,16 @@ class Augmentation(Section):
     offset_rad: float = Field(0.05, ge=0, le=1)
     noise_rad: float = Field(0.008, ge=0, le=1)
     """Largest standard deviation of added white noise."""
+
+
+class Drawing(Section):
+    """Which fields the crops are cut from."""
+
+    kind: Literal["even", "hard", "rare"] = "even"
+    """All alike; those with the largest losses more often; those with dead cells more
+    often."""
+    dead_share: float = Field(0.25, gt=0, lt=1)
+    """Share of dead cells among those drawn that ``rare`` tries to reach."""
 
 
 class Losses(Section):
@@ -92,12 +140,26 @@ class Losses(Section):
     """Smaller pieces of cells, cut by the crop or covered, are left out of it."""
 
 
+class Schedule(Section):
+    """How the learning rate falls after the warm-up."""
+
+    kind: Literal["cosine", "plateau", "step"] = "cosine"
+    patience: int = Field(10, ge=1)
+    """plateau: evaluations without a better one before the rate falls."""
+    every: int = Field(9000, ge=1)
+    """step: steps between two falls."""
+    factor: float | None = Field(None, gt=0, lt=1)
+    """Of a fall; absent: 0.8 for plateau, 0.9 for step."""
+
+
 class Optimiser(Section):
-    """AdamW with a warm-up and a cosine to zero, and averaged weights."""
+    """AdamW with a warm-up and a falling rate, and averaged weights."""
 
     steps: int = Field(8000, ge=1)
     batch: int = Field(8, ge=1, le=256)
+    """Crops a step, of every process where several train together."""
     rate: Positive = 2e-3
+    schedule: Schedule = Schedule()
     weight_decay: float = Field(0.01, ge=0)
     warm_up_steps: int = Field(150, ge=1)
     average: float = Field(0.998, gt=0, lt=1)
@@ -106,6 +168,35 @@ class Optimiser(Section):
     """Evaluations without a better one after which the training ends."""
     threads: int = Field(0, ge=0, le=256)
     """Threads of torch; 0: all cores."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of the network; auto: bfloat16, on older graphics cards float16."""
+
+
+class Candidate(Section):
+    """A network that is compared with others."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
+    network: Architecture
+
+
+class Comparison(Section):
+    """Networks under the same data, loss and budget (``vigil models compare``)."""
+
+    scale: float = Field(1.0, gt=0, le=1000)
+    """Multiplies steps and training fields: 1 suits two cores."""
+    frame_px: int = Field(512, ge=64, le=4096, multiple_of=32)
+    """Edge of the frames on which the inference is timed."""
+    repeat: int = Field(20, ge=1, le=1000)
+    """How often."""
+    networks: tuple[Candidate, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "Comparison":
+        names = [network.name for network in self.networks]
+        if len(set(names)) < len(names):
+            raise ValueError("two networks have the same name; a name is a folder")
+        return self
 
 
 class Recipe(Section):
@@ -118,8 +209,10 @@ class Recipe(Section):
     """Model (name or folder) whose weights the training begins with, where they fit."""
     fields: Fields = Fields()
     augmentation: Augmentation = Augmentation()
+    drawing: Drawing = Drawing()
     losses: Losses = Losses()
     optimiser: Optimiser = Optimiser()
+    compare: Comparison = Comparison()
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -1,27 +1,27 @@
-"""The training loop: resumable, seeded, watched on held-out worlds."""
+"""A training run: resumable, seeded, watched on held-out worlds."""
 
-import copy
 import json
 import logging
 import math
 import multiprocessing
 import os
+import shutil
+import signal
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
 
-from acquisition.errors import BadRun, VigilError
-from calibration.training.batches import BatchMaker, Pool
+from acquisition.errors import BadRun, RunFailed
+from acquisition.records import CellState
+from calibration.training.batches import Batch, BatchMaker, Draws, Pool
 from calibration.training.curves import draw_curves
-from calibration.training.evaluation import (
-    ObjectMetrics,
-    object_metrics,
-    score_objects,
-)
+from calibration.training.devices import Ranks, joined_ranks
 from calibration.training.export import NORMALISATION, export_model
 from calibration.training.fields import (
     TrainingField,
@@ -30,247 +30,319 @@ from calibration.training.fields import (
     generate,
     load_field,
 )
-from calibration.training.losses import loss_parts
-from calibration.training.recipe import Optimiser, Recipe, load_recipe
-from inference.cards import load_model
-from inference.nets.graph import build_network
+from calibration.training.learner import CHECKPOINT, Training
+from calibration.training.mining import LossMemory, rare_class_weights
+from calibration.training.recipe import Recipe, Split, load_recipe
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT = "checkpoint.pt"
-BEST = "best.pt"
 HISTORY = "metrics.jsonl"
+RECIPE = "recipe.toml"
+FIELDS = "fields"
+MODEL = "model"
 _FIRST_FIELDS = 16
 """Training begins when this many fields are on disk; the others join in."""
-_POLL_S = 2.0
+_POLL_S = 0.5
 _NICENESS = 10
+_REFRESH_STEPS = 100
+_FREE: dict[str, bool | set[str]] = {
+    "compare": True,
+    "fields": {"train", "validation", "test", "held_out_worlds"},
+    "optimiser": {"patience", "evaluate_every", "threads", "device", "precision"},
+}
+"""What a recipe may change between the beginning of a run and its resumption."""
 
 
-@dataclass
-class Progress:
-    """Where a training run stands."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a run stands, for whoever watches it."""
 
-    step: int = 0
-    best: float = -1.0
-    since_best: int = 0  # evaluations
-
-
-class Training:
-    """Network, averaged network and optimiser of one run, and their checkpoint."""
-
-    def __init__(self, recipe: Recipe, directory: Path) -> None:
-        torch.manual_seed(recipe.seed)
-        network = build_network(recipe.network)
-        if recipe.warm_start is not None:
-            copy_weights(network, recipe.warm_start)
-        self.recipe = recipe
-        self.directory = directory
-        self.network: nn.Module = network.to(memory_format=torch.channels_last)
-        self.averaged: nn.Module = copy.deepcopy(self.network).eval()
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=recipe.optimiser.rate,
-            weight_decay=recipe.optimiser.weight_decay,
-        )
-        self.progress = Progress()
-
-    def step(self, batch: Any) -> dict[str, float]:
-        """Take one step of the optimiser; gives the parts of the loss."""
-        rate = learning_rate(self.recipe.optimiser, self.progress.step)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        self.network.train()
-        images = batch.images.to(memory_format=torch.channels_last)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            planes = self.network(images)
-        parts = loss_parts(planes, batch.targets, self.recipe.losses)
-        total = parts.total(self.recipe.losses)
-        self.optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimiser.step()
-        self.progress.step += 1
-        self._average()
-        return {
-            "loss": total.item(),
-            "classes": parts.classes.item(),
-            "separation": parts.separation.item(),
-            "objects": parts.objects.item(),
-        }
-
-    def _average(self) -> None:
-        """Follow the network slowly, faster at the beginning (Polyak averaging)."""
-        step = self.progress.step
-        decay = min(self.recipe.optimiser.average, (1 + step) / (10 + step))
-        with torch.no_grad():
-            pairs = zip(
-                self.averaged.state_dict().values(),
-                self.network.state_dict().values(),
-                strict=True,
-            )
-            for slow, fast in pairs:
-                if slow.dtype.is_floating_point:
-                    slow.lerp_(fast, 1.0 - decay)
-
-    def save(self) -> None:
-        """Write the checkpoint, all or nothing."""
-        state = {
-            "network": self.network.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "progress": asdict(self.progress),
-        }
-        _write(state, self.directory / CHECKPOINT)
-
-    def load(self) -> bool:
-        """Take up the checkpoint; tells whether there was one."""
-        path = self.directory / CHECKPOINT
-        if not path.exists():
-            return False
-        state = torch.load(path, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.averaged.load_state_dict(state["averaged"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.progress = Progress(**state["progress"])
-        return True
-
-    def judge(self, fields: list[TrainingField]) -> ObjectMetrics:
-        """Evaluate the averaged network, and keep it if it is the best so far."""
-        scores = score_objects(self.averaged, fields, NORMALISATION)
-        metrics = object_metrics(scores)
-        if metrics.mean_f1 > self.progress.best:
-            self.progress.best = metrics.mean_f1
-            self.progress.since_best = 0
-            _write(self.averaged.state_dict(), self.directory / BEST)
-        else:
-            self.progress.since_best += 1
-        return metrics
+    what: Literal["fields", "training"]
+    done: int  # fields, or steps
+    of: int
+    loss: float | None = None
+    best: float | None = None  # score of the best evaluation
+    row: dict[str, Any] | None = None  # figures of an evaluation, when it was made
 
 
-def copy_weights(network: nn.Module, name_or_path: str) -> None:
-    """Copy every weight of a model that has its name and shape in the network.
-
-    Raises
-    ------
-    BadModel
-        If the model is missing or damaged.
-    BadRun
-        If none of its weights fits.
-    """
-    given = load_model(name_or_path).weights
-    wanted = network.state_dict()
-    fitting = {
-        name: torch.from_numpy(given[name].astype("float32"))
-        for name, tensor in wanted.items()
-        if name in given and tuple(given[name].shape) == tuple(tensor.shape)
-    }
-    if not fitting:
-        raise BadRun(
-            f"warm_start: no weight of {name_or_path} fits the network of the recipe; "
-            "leave it out, or take a model of the same kind"
-        )
-    network.load_state_dict({**wanted, **fitting})
+Watch = Callable[[Standing], bool]
+"""Is told where a run stands, often; False ends it, with a checkpoint."""
 
 
-def learning_rate(settings: Optimiser, step: int) -> float:
-    """Give the rate of a step: a linear warm-up, then half a cosine down to zero."""
-    warm = min(1.0, (step + 1) / settings.warm_up_steps)
-    done = min(1.0, step / settings.steps)
-    return settings.rate * warm * 0.5 * (1.0 + math.cos(math.pi * done))
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a run."""
+
+    state: Literal["ended", "interrupted"]
+    steps: int
+    best: float | None
+    model: Path | None  # the finished model; None where it was interrupted
 
 
-def train(recipe_path: Path, output_dir: Path, resume: bool = False) -> Path:
-    """Train by a recipe; gives the folder of the finished model.
+def train(
+    recipe: Path | Recipe,
+    output_dir: Path,
+    resume: bool = False,
+    watch: Watch = lambda _: True,
+    fields_dir: Path | None = None,
+) -> Outcome:
+    """Train by a recipe, up to the finished model.
 
     Fields, checkpoint, curves and figures go into ``output_dir``. A run that was killed
-    continues with ``resume``; without it an existing checkpoint is refused, so
-    that hours of work are never overwritten.
+    or interrupted continues with ``resume``; without it an existing checkpoint is
+    refused, so that hours of work are never overwritten. Other runs may share the
+    fields in ``fields_dir``.
 
     Raises
     ------
     BadConfig
         If the recipe is wrong.
     BadRun
-        If there is a checkpoint and ``resume`` is not set, the fields are of others, or
-        the weights to start from do not fit.
+        If there is a checkpoint and ``resume`` is not set, the fields are of others,
+        the recipe is not that of the run, or the weights to start from do not fit.
     BadModel
         If the model to start from is missing or damaged.
+    BadInput
+        If the device or number format of the recipe is not there.
     """
-    recipe = load_recipe(recipe_path)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    if (output_dir / CHECKPOINT).exists() and not resume:
+    given = load_recipe(recipe) if isinstance(recipe, Path) else recipe
+    given.fields.pixel_um()  # worlds that do not go together are refused here
+    torch.set_num_threads(given.optimiser.threads or os.cpu_count() or 1)
+    fields = fields_dir or output_dir / FIELDS
+    with joined_ranks(given.optimiser) as ranks:
+        maker = None
+        if ranks.leads:
+            _claim(given, output_dir, resume)
+            claim_folder(given.fields, fields)
+            if (
+                isinstance(recipe, Path)
+                and recipe.resolve() != (output_dir / RECIPE).resolve()
+            ):
+                shutil.copyfile(recipe, output_dir / RECIPE)
+            maker = _start_maker(given, fields)
+        try:
+            course = Course(given, output_dir, fields, ranks, watch)
+            return course.run(maker)
+        finally:
+            if maker is not None:
+                maker.terminate()
+                maker.join()
+
+
+def _claim(recipe: Recipe, directory: Path, resume: bool) -> None:
+    """Make the folder, or make sure that it holds a run of this recipe."""
+    directory.mkdir(parents=True, exist_ok=True)
+    if not (directory / CHECKPOINT).exists():
+        return
+    if not resume:
         raise BadRun(
-            f"{output_dir} holds a training run; resume it, or choose another folder"
+            f"{directory} holds a training run; resume it with --resume, or choose "
+            "another folder with --output"
         )
-    torch.set_num_threads(recipe.optimiser.threads or os.cpu_count() or 1)
-    fields = output_dir / "fields"
-    claim_folder(recipe.fields, fields)
+    kept = directory / RECIPE
+    if not kept.exists():
+        return
+    before, now = (one.model_dump(exclude=_FREE) for one in (load_recipe(kept), recipe))
+    other = [name for name in now if now[name] != before[name]]
+    if other:
+        raise BadRun(
+            f"{directory} was begun with another recipe ({', '.join(other)} differ); "
+            f"resume with {kept}, or choose another folder with --output"
+        )
+
+
+def _start_maker(recipe: Recipe, directory: Path) -> Any:
     maker = multiprocessing.get_context("spawn").Process(
-        target=_generate_quietly, args=(recipe, fields), name="fields", daemon=True
+        target=_generate_quietly, args=(recipe, directory), name="fields", daemon=True
     )
     maker.start()
-    try:
-        _run(Training(recipe, output_dir), fields, maker)
-        maker.join()  # the test fields come last
-    finally:
-        maker.terminate()
-    return export_model(recipe, output_dir, output_dir / "model")
+    return maker
 
 
 def _generate_quietly(recipe: Recipe, directory: Path) -> None:
     """Make the fields in a process of its own, behind everything else."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training ends this process
     if hasattr(os, "nice"):  # absent on Windows
         os.nice(_NICENESS)
     generate(recipe.fields, directory, ("validation", "train", "test"))
 
 
-def _run(training: Training, directory: Path, maker: Any) -> None:
-    """Train until the last step, or until the validation no longer improves."""
-    recipe = training.recipe
-    settings = recipe.optimiser
-    paths = [field_path(directory, seed) for seed in recipe.fields.seeds("train")]
-    held_out = [
-        field_path(directory, seed) for seed in recipe.fields.seeds("validation")
-    ]
-    _wait_for([*held_out, *paths[:_FIRST_FIELDS]], maker)
-    validation = [load_field(path) for path in held_out]
-    if training.load():
-        logger.info("resumed at step %d", training.progress.step)
-    pool = Pool(paths)
-    batches = BatchMaker(
-        pool, recipe.augmentation, NORMALISATION, settings.batch, recipe.seed
-    )
-    start_s = time.monotonic()
-    for batch in batches.ahead(training.progress.step, settings.steps):
-        parts = training.step(batch)
-        step = training.progress.step
-        if step % 100 == 0:
-            pool.refresh()
-        if step % settings.evaluate_every == 0 or step == settings.steps:
-            metrics = training.judge(validation)
-            row = {"step": step, "minutes": (time.monotonic() - start_s) / 60}
-            _record(training.directory, row | parts | asdict(metrics))
-            training.save()
-            if training.progress.since_best >= settings.patience:
-                logger.info("no better for %d evaluations: done", settings.patience)
-                break
+class Course:
+    """One run under way: fields, steps, evaluations, checkpoints, model."""
 
+    def __init__(
+        self,
+        recipe: Recipe,
+        directory: Path,
+        fields: Path,
+        ranks: Ranks,
+        watch: Watch,
+    ) -> None:
+        self.recipe = recipe
+        self.directory = directory
+        self.fields = fields
+        self.ranks = ranks
+        self.watch = watch
+        self.training = Training(recipe, directory, ranks)
+        self.memory = LossMemory(recipe.fields.train)
+        self.minutes = 0.0  # spent before this process took over
+        self._start_s = time.monotonic()
 
-def _wait_for(paths: list[Path], maker: Any) -> None:
-    """Wait until the fields are on disk.
-
-    Raises
-    ------
-    VigilError
-        If the process that makes them has died.
-    """
-    while not all(path.exists() for path in paths):
-        if maker.exitcode not in (None, 0):
-            raise VigilError(
-                f"the process that renders the fields ended with {maker.exitcode}; "
-                "see its message above"
+    def run(self, maker: Any) -> Outcome:
+        """Wait for the fields, train, and write the model."""
+        first = [*self._paths("validation"), *self._paths("train")[:_FIRST_FIELDS]]
+        goes_on = self._wait_for(first, maker)
+        if goes_on:
+            goes_on = self._train()
+        if goes_on:
+            goes_on = self._wait_for(self._paths("test"), maker)
+        progress = self.training.progress
+        best = progress.best if progress.best >= 0 else None
+        if not goes_on:
+            return Outcome("interrupted", progress.step, best, None)
+        model = None
+        if self.ranks.leads:
+            model = export_model(
+                self.recipe, self.directory, self.directory / MODEL, self.fields
             )
-        time.sleep(_POLL_S)
+        return Outcome("ended", progress.step, best, model)
+
+    def _paths(self, split: Split) -> list[Path]:
+        seeds = self.recipe.fields.seeds(split)
+        return [field_path(self.fields, seed) for seed in seeds]
+
+    def _wait_for(self, paths: list[Path], maker: Any) -> bool:
+        """Wait until fields are on disk; False: whoever watches will not wait.
+
+        Raises
+        ------
+        RunFailed
+            If the process that makes them has died.
+        """
+        while missing := sum(not path.exists() for path in paths):
+            if maker is not None and maker.exitcode not in (None, 0):
+                raise RunFailed(
+                    f"the process that renders the fields ended with {maker.exitcode}; "
+                    "see its message above"
+                )
+            standing = Standing("fields", len(paths) - missing, len(paths))
+            if self.ranks.leads and not self.watch(standing):
+                return self.ranks.agree(False)
+            time.sleep(_POLL_S)
+        return self.ranks.agree(True)
+
+    def _train(self) -> bool:
+        """Take the steps; False: whoever watches has ended it."""
+        settings, training = self.recipe.optimiser, self.training
+        validation = [load_field(path) for path in self._paths("validation")]
+        self._resume()
+        pool = Pool(self._paths("train"))
+        draws = Draws(
+            settings.batch, self.recipe.seed, self.ranks.rank, self.ranks.processes
+        )
+        batches = BatchMaker(
+            pool,
+            self.recipe.augmentation,
+            NORMALISATION,
+            draws,
+            lambda: self._weights(pool.fields),
+        )
+        if training.progress.since_best >= settings.patience:
+            return True
+        ahead = batches.ahead(training.progress.step, settings.steps)
+        try:
+            for batch in ahead:
+                parts = training.step(batch)
+                self._remember(batch)
+                if training.progress.step % _REFRESH_STEPS == 0:
+                    pool.refresh()
+                row = self._evaluate(validation, parts)
+                goes_on, is_done = self._look_around(parts["loss"], row)
+                if is_done or not goes_on:
+                    return goes_on
+        finally:
+            ahead.close()
+        return True
+
+    def _resume(self) -> None:
+        found, remembered = self.training.load()
+        if remembered is not None:
+            self.memory.restore(remembered.cpu().numpy())
+        if found and self.ranks.leads:
+            self.minutes = _trim(self.directory / HISTORY, self.training.progress.step)
+            logger.info("resumed at step %d", self.training.progress.step)
+
+    def _weights(self, fields: list[TrainingField]) -> NDArray[np.float64] | None:
+        """Give the weights by which fields are drawn; None: all alike."""
+        drawing = self.recipe.drawing
+        if drawing.kind == "even":
+            return None
+        if drawing.kind == "hard":
+            return self.memory.weights[: len(fields)]
+        counts = [
+            np.array([np.count_nonzero(one.states == state) for one in fields])
+            for state in (CellState.LIVE, CellState.DEAD)
+        ]
+        return rare_class_weights(counts[0], counts[1], drawing.dead_share)
+
+    def _remember(self, batch: Batch) -> None:
+        """Note how wrong the crops were; a new epoch draws by it."""
+        if self.recipe.drawing.kind != "hard":
+            return
+        self.memory.note(batch.fields, self.training.crop_losses)
+        epoch = math.ceil(self.recipe.fields.train / self.recipe.optimiser.batch)
+        if self.training.progress.step % epoch == 0:
+            self.memory.begin_epoch()
+
+    def _evaluate(
+        self, validation: list[TrainingField], parts: dict[str, float]
+    ) -> dict[str, Any] | None:
+        """Evaluate and keep a checkpoint when it is time; gives the figures."""
+        settings, step = self.recipe.optimiser, self.training.progress.step
+        is_due = step % settings.evaluate_every == 0 or step == settings.steps
+        if not (is_due and self.ranks.leads):
+            return None
+        metrics = self.training.judge(validation)
+        minutes = self.minutes + (time.monotonic() - self._start_s) / 60
+        row = {"step": step, "minutes": minutes} | parts | asdict(metrics)
+        _record(self.directory, row)
+        self._save()
+        return row
+
+    def _look_around(
+        self, loss: float, row: dict[str, Any] | None
+    ) -> tuple[bool, bool]:
+        """Tell whether to go on, and whether all is done; all processes agree."""
+        progress, settings = self.training.progress, self.recipe.optimiser
+        goes_on = True
+        if self.ranks.leads:
+            best = progress.best if progress.best >= 0 else None
+            standing = Standing(
+                "training", progress.step, settings.steps, loss, best, row
+            )
+            goes_on = self.watch(standing)
+        is_done = progress.since_best >= settings.patience
+        goes_on, is_done, self.training.plateau.rate = self.ranks.agree(
+            (goes_on, is_done, self.training.plateau.rate)
+        )
+        if not goes_on and self.ranks.leads:
+            self._save()
+        return goes_on, is_done
+
+    def _save(self) -> None:
+        hard = self.recipe.drawing.kind == "hard"
+        losses = torch.from_numpy(self.memory.losses) if hard else None
+        self.training.save(losses)
+
+
+def _trim(history: Path, step: int) -> float:
+    """Drop the rows after a checkpoint; gives the minutes of the last one kept."""
+    if not history.exists():
+        return 0.0
+    lines = history.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if json.loads(line)["step"] <= step]
+    history.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+    return float(json.loads(kept[-1])["minutes"]) if kept else 0.0
 
 
 def _record(directory: Path, row: dict[str, Any]) -> None:
@@ -280,17 +352,6 @@ def _record(directory: Path, row: dict[str, Any]) -> None:
     draw_curves(directory / HISTORY, directory / "curves.png")
     logger.info(
         "step %d, %.0f min: loss %.3f, AUROC %.3f, F1 live %.3f dead %.3f, IoU %.3f",
-        row["step"],
-        row["minutes"],
-        row["loss"],
-        row["auroc_dead"],
-        row["f1_live"],
-        row["f1_dead"],
-        row["foreground_iou"],
+        *(row[key] for key in ("step", "minutes", "loss", "auroc_dead")),
+        *(row[key] for key in ("f1_live", "f1_dead", "foreground_iou")),
     )
-
-
-def _write(state: dict[str, Any], path: Path) -> None:
-    scratch = path.with_suffix(".part")
-    torch.save(state, scratch)
-    scratch.replace(path)

@@ -7,8 +7,8 @@ import torch
 
 from acquisition.errors import BadConfig
 from calibration.training.export import load_best, shipped_weights
+from calibration.training.learner import Training
 from calibration.training.recipe import Recipe, load_recipe
-from calibration.training.train import Training
 from inference.cards import load_model
 from inference.nets.graph import build_graph
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from acquisition.errors import BadConfig, BadRun
-from calibration.training.batches import BatchMaker, Pool
+from calibration.training.batches import BatchMaker, Draws, Pool
 from calibration.training.evaluation import (
     ObjectScores,
     object_metrics,
@@ -24,6 +24,7 @@ from calibration.training.fields import (
     save_field,
     separation_target,
 )
+from calibration.training.learner import CHECKPOINT, Training, learning_rate
 from calibration.training.losses import Targets, object_logits, object_loss
 from calibration.training.recipe import (
     FIRST_TRAINING_SEED,
@@ -34,7 +35,7 @@ from calibration.training.recipe import (
     Recipe,
     load_recipe,
 )
-from calibration.training.train import CHECKPOINT, Training, learning_rate, train
+from calibration.training.train import train
 from inference.architectures import StemUNetShape
 from inference.cards import load_model
 
@@ -59,7 +60,9 @@ def maker(field: TrainingField, tmp_path: Path) -> BatchMaker:
     """Give batches of that field."""
     path = field_path(tmp_path, FIRST_TRAINING_SEED)
     save_field(path, field)
-    return BatchMaker(Pool([path]), SMALL.augmentation, NORMALISATION, 2, seed=5)
+    return BatchMaker(
+        Pool([path]), SMALL.augmentation, NORMALISATION, Draws(2, seed=5)
+    )
 
 
 def test_shipped_recipe_is_valid() -> None:
@@ -242,7 +245,7 @@ def test_resumed_training_is_the_unbroken_one(
 
     resumed = Training(SMALL, tmp_path)
 
-    assert resumed.load()
+    assert resumed.load() == (True, None)
     assert resumed.progress.step == 3
     assert resumed.step(maker.make(3)) == pytest.approx(unbroken.step(maker.make(3)))
 
@@ -285,13 +288,16 @@ def test_whole_run_gives_a_model_and_can_be_resumed(tmp_path: Path) -> None:
         "[optimiser]\nsteps = 4\nbatch = 2\nevaluate_every = 2\n"
     )
 
-    folder = train(recipe, tmp_path / "run")
+    outcome = train(recipe, tmp_path / "run")
 
+    folder = outcome.model
+    assert (outcome.state, outcome.steps) == ("ended", 4)
+    assert (tmp_path / "run" / "recipe.toml").read_text() == recipe.read_text()
     assert load_model(str(folder)).card.training.steps == 4
     assert (tmp_path / "run" / CHECKPOINT).exists()
     with pytest.raises(BadRun, match="resume"):
         train(recipe, tmp_path / "run")
-    assert train(recipe, tmp_path / "run", resume=True) == folder
+    assert train(recipe, tmp_path / "run", resume=True).model == folder
 
 
 def test_fields_of_another_recipe_are_not_mixed_in(tmp_path: Path) -> None:

@@ -1,0 +1,244 @@
+"""What learns: network, averaged network and optimiser, and their checkpoint."""
+
+import copy
+import dataclasses
+import pickle
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
+
+from acquisition.errors import BadRun
+from calibration.training.batches import Batch
+from calibration.training.devices import Device, Ranks, choose_device
+from calibration.training.evaluation import ObjectMetrics, object_metrics, score_objects
+from calibration.training.export import NORMALISATION
+from calibration.training.fields import TrainingField
+from calibration.training.losses import Targets, loss_parts
+from calibration.training.recipe import Optimiser, Recipe
+from calibration.training.schedules import Plateau, cosine, step_decay, warm_up
+from inference.cards import load_model
+from inference.nets.graph import build_network
+
+CHECKPOINT = "checkpoint.pt"
+BEST = "best.pt"
+_PLATEAU_FACTOR, _STEP_FACTOR = 0.8, 0.9
+_LONGEST_GRADIENT = 1.0
+_UNREADABLE = (
+    RuntimeError,
+    KeyError,
+    ValueError,
+    TypeError,
+    EOFError,
+    pickle.UnpicklingError,
+)
+"""What a checkpoint that is damaged, or of another network, leads to."""
+
+
+@dataclass
+class Progress:
+    """Where a training run stands."""
+
+    step: int = 0
+    best: float = -1.0
+    since_best: int = 0  # evaluations
+
+
+class Training:
+    """Network, averaged network and optimiser of one run, and their checkpoint."""
+
+    def __init__(
+        self, recipe: Recipe, directory: Path, ranks: Ranks | None = None
+    ) -> None:
+        torch.manual_seed(recipe.seed)
+        ranks = ranks or Ranks()
+        network = build_network(recipe.network)
+        if recipe.warm_start is not None:
+            copy_weights(network, recipe.warm_start)
+        self.recipe = recipe
+        self.directory = directory
+        self.device: Device = choose_device(recipe.optimiser, ranks)
+        self.network: nn.Module = network.to(
+            self.device.kind, memory_format=torch.channels_last
+        )
+        self.averaged: nn.Module = copy.deepcopy(self.network).eval()
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(),
+            lr=recipe.optimiser.rate,
+            weight_decay=recipe.optimiser.weight_decay,
+        )
+        self.scaler = torch.amp.GradScaler(
+            self.device.kind.type, enabled=self.device.scales_loss
+        )
+        self.progress = Progress()
+        self.crop_losses: list[float] = []  # of the last step, where fields are weighed
+        self.plateau = Plateau(
+            recipe.optimiser.schedule.patience,
+            recipe.optimiser.schedule.factor or _PLATEAU_FACTOR,
+        )
+        self._runs: nn.Module = self.network
+        if ranks.processes > 1:
+            self._runs = DistributedDataParallel(self.network)
+
+    def step(self, batch: Batch) -> dict[str, float]:
+        """Take one step of the optimiser; gives the parts of the loss."""
+        rate = learning_rate(
+            self.recipe.optimiser, self.progress.step, self.plateau.rate
+        )
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self._runs.train()
+        targets = _moved(batch.targets, self.device.kind)
+        with self.device.autocast():
+            planes = self._runs(self._seen(batch))
+        if self.recipe.drawing.kind == "hard":
+            self.crop_losses = _crop_losses(planes.detach().float(), targets)
+        parts = loss_parts(planes, targets, self.recipe.losses)
+        total = parts.total(self.recipe.losses)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(total).backward()
+        self.scaler.unscale_(self.optimiser)
+        nn.utils.clip_grad_norm_(self.network.parameters(), _LONGEST_GRADIENT)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.progress.step += 1
+        self._average()
+        return {
+            "loss": total.item(),
+            "classes": parts.classes.item(),
+            "separation": parts.separation.item(),
+            "objects": parts.objects.item(),
+            "rate": rate,
+        }
+
+    def _seen(self, batch: Batch) -> torch.Tensor:
+        return batch.images.to(self.device.kind, memory_format=torch.channels_last)
+
+    def _average(self) -> None:
+        """Follow the network slowly, faster at the beginning (Polyak averaging)."""
+        step = self.progress.step
+        decay = min(self.recipe.optimiser.average, (1 + step) / (10 + step))
+        with torch.no_grad():
+            pairs = zip(
+                self.averaged.state_dict().values(),
+                self.network.state_dict().values(),
+                strict=True,
+            )
+            for slow, fast in pairs:
+                if slow.dtype.is_floating_point:
+                    slow.lerp_(fast, 1.0 - decay)
+
+    def save(self, memory: torch.Tensor | None = None) -> None:
+        """Write the checkpoint, all or nothing, with what the mining remembers."""
+        state = {
+            "network": self.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "plateau": asdict(self.plateau),
+            "progress": asdict(self.progress),
+            "memory": memory,
+        }
+        _write(state, self.directory / CHECKPOINT)
+
+    def load(self) -> tuple[bool, torch.Tensor | None]:
+        """Take up the checkpoint; tells whether there was one, and what was remembered.
+
+        Raises
+        ------
+        BadRun
+            If it is damaged, or of another network.
+        """
+        path = self.directory / CHECKPOINT
+        if not path.exists():
+            return False, None
+        try:
+            state = torch.load(path, weights_only=True, map_location=self.device.kind)
+            self.network.load_state_dict(state["network"])
+            self.averaged.load_state_dict(state["averaged"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.scaler.load_state_dict(state["scaler"])
+            self.plateau = Plateau(**state["plateau"])
+            self.progress = Progress(**state["progress"])
+        except _UNREADABLE as error:
+            first = (str(error) or "empty").splitlines()[0]
+            raise BadRun(
+                f"{path}: no checkpoint of this recipe ({first}); resume with the "
+                "recipe that began the run, or choose another folder"
+            ) from error
+        memory: torch.Tensor | None = state["memory"]
+        return True, memory
+
+    def judge(self, fields: list[TrainingField]) -> ObjectMetrics:
+        """Evaluate the averaged network, and keep it if it is the best so far."""
+        scores = score_objects(self.averaged, fields, NORMALISATION, self.device)
+        metrics = object_metrics(scores)
+        self.plateau.judge(metrics.mean_f1)
+        if metrics.mean_f1 > self.progress.best:
+            self.progress.best = metrics.mean_f1
+            self.progress.since_best = 0
+            _write(self.averaged.state_dict(), self.directory / BEST)
+        else:
+            self.progress.since_best += 1
+        return metrics
+
+
+def copy_weights(network: nn.Module, name_or_path: str) -> None:
+    """Copy every weight of a model that has its name and shape in the network.
+
+    Raises
+    ------
+    BadModel
+        If the model is missing or damaged.
+    BadRun
+        If none of its weights fits.
+    """
+    given = load_model(name_or_path).weights
+    wanted = network.state_dict()
+    fitting = {
+        name: torch.from_numpy(given[name].astype("float32"))
+        for name, tensor in wanted.items()
+        if name in given and tuple(given[name].shape) == tuple(tensor.shape)
+    }
+    if not fitting:
+        raise BadRun(
+            f"warm_start: no weight of {name_or_path} fits the network of the recipe; "
+            "leave it out, or take a model of the same kind"
+        )
+    network.load_state_dict({**wanted, **fitting})
+
+
+def learning_rate(settings: Optimiser, step: int, plateau: float = 1.0) -> float:
+    """Give the rate of a step: a linear warm-up, then as the schedule says.
+
+    ``plateau`` is the factor that the evaluations so far have led to.
+    """
+    schedule = settings.schedule
+    if schedule.kind == "cosine":
+        factor = cosine(step, settings.steps)
+    elif schedule.kind == "step":
+        factor = step_decay(step, schedule.every, schedule.factor or _STEP_FACTOR)
+    else:
+        factor = plateau
+    return settings.rate * warm_up(step, settings.warm_up_steps) * factor
+
+
+def _crop_losses(planes: torch.Tensor, targets: Targets) -> list[float]:
+    """Give the cross-entropy of the classes of every crop."""
+    wrong = functional.cross_entropy(planes[:, :3], targets.classes, reduction="none")
+    return [float(one) for one in wrong.mean(dim=(1, 2))]
+
+
+def _moved(targets: Targets, device: torch.device) -> Targets:
+    columns = (field.name for field in dataclasses.fields(targets))
+    return Targets(*(getattr(targets, name).to(device) for name in columns))
+
+
+def _write(state: dict[str, Any], path: Path) -> None:
+    scratch = path.with_suffix(".part")
+    torch.save(state, scratch)
+    scratch.replace(path)
