@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from acquisition.errors import BadInput, VigilError
+from app.model_commands import Answer, add_model_commands
+from app.tables import rows_text, table_text
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -47,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_simulate(commands)
     _add_score(commands)
     _add_bench(commands)
-    _add_train(commands)
+    add_model_commands(commands, _new_answering)
     _add_check(commands)
     _add_repair(commands)
     return parser
@@ -62,6 +64,17 @@ def _new(commands: Any, name: str, text: str, command: Command) -> Any:
     )
     parser.set_defaults(command=command)
     return parser
+
+
+def _new_answering(
+    commands: Any, name: str, text: str, answer: Callable[[argparse.Namespace], Answer]
+) -> Any:
+    def command(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+        given = answer(options)
+        print(given.text)
+        return given.code, given.result
+
+    return _new(commands, name, text, command)
 
 
 def _add_run(commands: Any) -> None:
@@ -149,23 +162,6 @@ def _add_bench(commands: Any) -> None:
     simulate.add_argument("--seed", type=int, default=1, metavar="N")
 
 
-def _add_train(commands: Any) -> None:
-    train = _new(commands, "train", "train a network by a recipe", _train)
-    train.add_argument("recipe", help="recipe file, or a shipped one such as slim")
-    train.add_argument(
-        "--output", type=Path, metavar="DIR", help="of the run; training-runs/NAME"
-    )
-    train.add_argument(
-        "--resume", action="store_true", help="go on with a run that was ended"
-    )
-    train.add_argument(
-        "--export",
-        type=Path,
-        metavar="DIR",
-        help="only write the best network so far as a model",
-    )
-
-
 def _add_check(commands: Any) -> None:
     check = _new(commands, "check", "is this PC ready for a run?", _check)
     check.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR")
@@ -216,7 +212,8 @@ def _simulate(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
         ),
     )
     faults = result.get("faults", [])
-    _print_table({key: value for key, value in result.items() if key != "faults"})
+    shown = {key: value for key, value in result.items() if key != "faults"}
+    print(table_text(shown))
     for fault in faults:
         print(f"FAULT {fault}")
     if result.get("state") == "interrupted":
@@ -231,7 +228,7 @@ def _score(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
         result = score_run(options.run)
     else:
         result = score_masks(options.run, options.truth)
-    _print_table(result)
+    print(table_text(result))
     return DONE, result
 
 
@@ -241,7 +238,7 @@ def _bench_live(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     result = bench_live(
         options.size, options.fps, options.seconds, options.source, options.seed
     )
-    _print_table(result)
+    print(table_text(result))
     return DONE, result
 
 
@@ -249,18 +246,8 @@ def _bench_simulate(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     from calibration.benchmarks.simulate import bench_simulate
 
     result = bench_simulate(options.size, options.repeat, options.seed)
-    _print_rows(result["rows"])
+    print(rows_text(result["rows"]))
     return DONE, result
-
-
-def _train(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
-    from app.train import run_training
-
-    result = run_training(
-        options.recipe, options.output, options.resume, options.export
-    )
-    _print_table(result)
-    return (INTERRUPTED if result["state"] == "interrupted" else DONE), result
 
 
 def _check(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
@@ -291,29 +278,8 @@ def _repair(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
         "lost_frames": report.lost_frames,
         "state": report.state,
     }
-    _print_table(result)
+    print(table_text(result))
     return DONE, result
-
-
-def _print_rows(rows: list[dict[str, Any]]) -> None:
-    shown = [[_shown(value) for value in row.values()] for row in rows]
-    table = [list(rows[0]), *shown]
-    widths = [max(len(line[n]) for line in table) for n in range(len(rows[0]))]
-    for name, *values in table:
-        cells = [v.rjust(w) for v, w in zip(values, widths[1:], strict=True)]
-        print(name.ljust(widths[0]), *cells, sep="  ")
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _print_table(result: dict[str, Any]) -> None:
-    width = max(len(key) for key in result)
-    for key, value in result.items():
-        print(f"{key:<{width}}  {_shown(value)}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,115 @@
+"""The commands around models: train, evaluate, models.
+
+What they do is imported when they are called, so that other commands start fast.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.tables import pages_text, table_text
+
+if TYPE_CHECKING:
+    from app.evaluate import Trial
+
+DONE, FAILED, INTERRUPTED = 0, 1, 130
+ENGINES = ("auto", "tensorrt", "torch-cuda", "openvino", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command has to say."""
+
+    code: int  # of the exit
+    result: dict[str, Any]  # what --json prints
+    text: str
+
+
+New = Callable[[Any, str, str, Callable[[argparse.Namespace], Answer]], Any]
+"""Adds a command of a name with its help; gives its parser."""
+
+
+def add_model_commands(commands: Any, new: New) -> None:
+    """Add all commands of this file."""
+    _add_train(commands, new)
+    _add_evaluate(commands, new)
+
+
+def _add_train(commands: Any, new: New) -> None:
+    train = new(commands, "train", "train a network by a recipe", _train)
+    train.add_argument("recipe", help="recipe file, or a shipped one such as slim")
+    train.add_argument(
+        "--output", type=Path, metavar="DIR", help="of the run; training-runs/NAME"
+    )
+    train.add_argument(
+        "--resume", action="store_true", help="go on with a run that was ended"
+    )
+    train.add_argument(
+        "--export",
+        type=Path,
+        metavar="DIR",
+        help="only write the best network so far as a model",
+    )
+
+
+def _add_evaluate(commands: Any, new: New) -> None:
+    evaluate = new(
+        commands, "evaluate", "a model on simulated worlds or real images", _evaluate
+    )
+    evaluate.add_argument("name", help="shipped model, or the folder of one")
+    _add_trial(evaluate)
+    evaluate.add_argument(
+        "--images", type=Path, metavar="DIR", help="images with masks or boxes"
+    )
+    evaluate.add_argument(
+        "--pixel-size", type=float, metavar="UM", help="of images that do not say it"
+    )
+
+
+def _add_trial(parser: Any) -> None:
+    parser.add_argument(
+        "--worlds",
+        nargs="+",
+        default=[],
+        metavar="WORLD",
+        help="names, world files or folders of them",
+    )
+    parser.add_argument(
+        "--fields", type=int, default=4, metavar="N", help="of every world"
+    )
+    parser.add_argument(
+        "--size", type=int, default=1024, metavar="PX", help="edge of the fields"
+    )
+    parser.add_argument("--engine", choices=ENGINES, default="auto")
+
+
+def _train(options: argparse.Namespace) -> Answer:
+    from app.train import run_training
+
+    result = run_training(
+        options.recipe, options.output, options.resume, options.export
+    )
+    code = INTERRUPTED if result["state"] == "interrupted" else DONE
+    return Answer(code, result, table_text(result))
+
+
+def _evaluate(options: argparse.Namespace) -> Answer:
+    from app.evaluate import evaluate, pages
+
+    result = evaluate(options.name, _trial(options))
+    return Answer(DONE, result, pages_text(pages(result)))
+
+
+def _trial(options: argparse.Namespace) -> "Trial":
+    from app.evaluate import Trial
+    from calibration.models.worlds import Effort
+
+    return Trial(
+        worlds=tuple(options.worlds),
+        images=getattr(options, "images", None),
+        pixel_size_um=getattr(options, "pixel_size", None),
+        effort=Effort(options.fields, options.size),
+        engine=options.engine,
+    )

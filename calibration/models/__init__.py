@@ -1,0 +1,1 @@
+"""Models beside each other and beside the truth: worlds, images, checks, promotion."""

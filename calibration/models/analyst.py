@@ -1,0 +1,173 @@
+"""The product's own path from a frame to its cells, with any one model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.records import Cells, CellState, Frame
+from calibration.metrics.instances import CLOSE_IOU, f1_among
+from calibration.metrics.objects import ObjectTable, tabulate
+from calibration.metrics.overlaps import find_overlaps, match_objects
+from calibration.metrics.strata import edge_labels, touching_labels
+from calibration.shots import frame_of
+from configs.schema import Inference, Stand
+from inference.cards import Card, find_model, load_card
+from inference.cells import find_cells
+from inference.maps import Engine
+from inference.pixels import (
+    grey_level,
+    network_shape,
+    place_back,
+    resample,
+)
+from inference.select import select_engine
+from inference.stage import InferenceStage
+
+Labels = NDArray[np.uint16]
+Shape = tuple[int, int]
+
+
+class Analyst:
+    """Finds the cells of frames of any size with one model; closed by its user.
+
+    Parameters
+    ----------
+    settings
+        Name the model and the engine.
+
+    Raises
+    ------
+    BadModel
+        If there is no such model.
+    """
+
+    def __init__(self, settings: Inference) -> None:
+        self.card: Card = load_card(find_model(settings.model))
+        self._settings = settings
+        self._engines: dict[Shape, Engine] = {}
+
+    def __enter__(self) -> "Analyst":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for engine in self._engines.values():
+            engine.close()
+
+    @property
+    def smallest_um2(self) -> float:
+        """The smallest area that counts as a cell."""
+        return self._settings.min_area_um2
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Names of the engines that served."""
+        return tuple(sorted({engine.name for engine in self._engines.values()}))
+
+    def find(self, frame: Frame, stand: Stand) -> tuple[Labels, Cells]:
+        """Give label map and cells of a frame, as the live path does.
+
+        Raises
+        ------
+        BadModel
+            If the pixel size does not suit the model, or no engine can serve it.
+        """
+        engine = self._engine(frame.pixels.shape[1:], frame.info.pixel_size_um)
+        stage = InferenceStage(engine, self.card.um_per_px, self._settings, stand)
+        segmented = stage(frame)
+        return segmented.labels, segmented.cells
+
+    def find_in_phase(
+        self, phase: NDArray[np.uint16], pixel_size_um: float
+    ) -> tuple[Labels, Cells]:
+        """Give the same of coded phase (y, x), where nothing is to be retrieved."""
+        shape = (phase.shape[0], phase.shape[1])
+        engine = self._engine(shape, pixel_size_um)
+        info = frame_of(phase[None], "slim", pixel_size_um).info
+        grid = network_shape(shape, pixel_size_um, self.card.um_per_px)
+        maps = engine.infer(resample(phase, grid), *grey_level(phase, "slim"))
+        maps = place_back(maps, shape)
+        return find_cells(maps, info, phase, self._settings, Stand())
+
+    def _engine(self, shape: tuple[int, ...], pixel_size_um: float) -> Engine:
+        """Give the engine for frames of a size; it is chosen once."""
+        frame = (shape[0], shape[1])
+        grid = network_shape(frame, pixel_size_um, self.card.um_per_px)
+        if grid not in self._engines:
+            self._engines[grid] = select_engine(self._settings, grid)[0]
+        return self._engines[grid]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One field or image: what was there, what was found, which were the same."""
+
+    objects: ObjectTable
+    on_edge: NDArray[np.bool_]  # (row of the table) true cells cut by the border
+    touching: NDArray[np.bool_]  # (row of the table) true cells that touch another
+    touching_f1: float | None  # instance F1 of these
+    true: int
+    found: int
+    matched: int  # at half IoU
+    matched_closely: int  # at three quarters
+
+
+def judge(
+    truth: Labels,
+    states: Mapping[int, int],
+    found: tuple[Labels, Cells],
+    smallest_px: float,
+) -> Judged:
+    """Compare what was found in a field with its truth.
+
+    True cells that show less than ``smallest_px`` are left out, with what matches them.
+
+    Parameters
+    ----------
+    truth
+        (y, x) true labels.
+    states
+        CellState of every true label; one that is missing counts as live.
+    found
+        Label map and cells.
+    smallest_px
+        Smallest area of a cell.
+    """
+    labels, cells = found
+    overlaps = find_overlaps(truth, labels)
+    small = overlaps.true_label[overlaps.true_pixels < smallest_px]
+    rows = match_objects(overlaps)
+    on_small = np.isin(overlaps.true[rows], small)
+    ignored = overlaps.found[rows[on_small]]
+    rows = rows[~on_small]
+    true_label = overlaps.true_label[~np.isin(overlaps.true_label, small)]
+    kept = overlaps.found_label[~np.isin(overlaps.found_label, ignored)]
+    state = {one: states.get(one, CellState.LIVE) for one in true_label.tolist()}
+    table = tabulate(overlaps, rows, state, kept, cells)
+    touching = np.intersect1d(touching_labels(truth), true_label)
+    return Judged(
+        objects=table,
+        on_edge=_mark(true_label, edge_labels(truth), table),
+        touching=_mark(true_label, touching, table),
+        touching_f1=f1_among(overlaps, touching) if touching.size else None,
+        true=true_label.size,
+        found=kept.size,
+        matched=rows.size,
+        matched_closely=int((overlaps.iou[rows] >= CLOSE_IOU).sum()),
+    )
+
+
+def _mark(
+    true_label: NDArray[np.int64], chosen: NDArray[np.int64], table: ObjectTable
+) -> NDArray[np.bool_]:
+    """Mark the rows of the chosen true cells; what was made up follows, unmarked."""
+    marked = np.zeros(table.true_state.size, np.bool_)
+    marked[: true_label.size] = np.isin(true_label, chosen)
+    return marked

@@ -1,0 +1,136 @@
+"""The figures of a set of fields, and their median and worst over several sets."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from acquisition.records import CellState
+from calibration.metrics.confidence import calibration_error
+from calibration.metrics.objects import (
+    DEAD_SHARE,
+    FEWEST_OBJECTS,
+    ObjectTable,
+    balanced_accuracy,
+    false_share,
+    instance_f1,
+    join_objects,
+    missed_share,
+    object_f1,
+    pics_f1,
+)
+from calibration.metrics.ranking import auroc
+from calibration.models.analyst import Judged
+
+Row = dict[str, Any]
+
+SUMMARISED = (
+    "mean_object_f1",
+    "mean_pics_f1",
+    "instance_f1_50",
+    "touching_f1_50",
+    "auroc_dead",
+    "ece",
+)
+BETTER_LOW = ("ece",)
+
+
+def figures_of(fields: Sequence[Judged]) -> Row:
+    """Give the figures of all cells of some fields.
+
+    ``object_f1_*`` are re-weighted to 25 % dead, ``*_natural`` at the share that is
+    there; ``unsure`` counts as wrong. A figure of a class with fewer than 50 cells is
+    None. ``ece``, ``auroc_dead`` and ``balanced_accuracy`` are of the cells that were
+    found, by the probability of the product.
+    """
+    table = join_objects([field.objects for field in fields])
+    live, dead = (
+        int((table.true_state == state).sum())
+        for state in (CellState.LIVE, CellState.DEAD)
+    )
+    enough = min(live, dead) >= FEWEST_OBJECTS
+    true, found, matched, closely = (
+        sum(getattr(field, name) for field in fields)
+        for name in ("true", "found", "matched", "matched_closely")
+    )
+    return {
+        **_classes(table, enough),
+        "missed": missed_share(table),
+        "false": false_share(table),
+        "instance_f1_50": instance_f1(matched, true, found),
+        "instance_f1_75": instance_f1(closely, true, found),
+        "touching_f1_50": _mean_over(fields),
+        **_probabilities(table, enough),
+        "n_objects": true,
+        "n_live": live,
+        "n_dead": dead,
+        "n_fields": len(fields),
+    }
+
+
+def _classes(table: ObjectTable, enough: bool) -> Row:
+    """Give the figures of live and dead cells."""
+    live, dead = CellState.LIVE, CellState.DEAD
+    pairs = {
+        "object_f1{}": [object_f1(table, state, DEAD_SHARE) for state in (live, dead)],
+        "object_f1{}_natural": [object_f1(table, state) for state in (live, dead)],
+        "pics_f1{}": [pics_f1(table, state) for state in (live, dead)],
+    }
+    row: Row = {}
+    for key, (of_live, of_dead) in pairs.items():
+        row[key.format("_live")] = of_live if enough else None
+        row[key.format("_dead")] = of_dead if enough else None
+        mean = None
+        if enough and of_live is not None and of_dead is not None:
+            mean = (of_live + of_dead) / 2
+        row["mean_" + key.format("")] = mean
+    return row
+
+
+def _probabilities(table: ObjectTable, enough: bool) -> Row:
+    """Give how far the probability of death of the found cells can be trusted."""
+    both = (table.true_state > 0) & (table.found_state > 0)
+    told = both & ~np.isnan(table.dead_probability)
+    probability = table.dead_probability[told]
+    dead = table.true_state[told] == CellState.DEAD
+    stated = enough and bool(told.any())
+    called = table.found_state[told] == CellState.DEAD
+    return {
+        "ece": calibration_error(probability, dead) if stated else None,
+        "auroc_dead": auroc(probability, dead) if stated else None,
+        "balanced_accuracy": balanced_accuracy(called, dead) if stated else None,
+        "unsure_share": float(table.unsure[both].mean()) if both.any() else None,
+    }
+
+
+def _mean_over(fields: Sequence[Judged]) -> float | None:
+    """Give the instance F1 of touching cells, each field by how many it holds."""
+    known = [
+        (field.touching_f1, int(field.touching.sum()))
+        for field in fields
+        if field.touching_f1 is not None
+    ]
+    if sum(weight for _, weight in known) < FEWEST_OBJECTS:
+        return None
+    return float(
+        np.average([f1 for f1, _ in known], weights=[weight for _, weight in known])
+    )
+
+
+def summarise_rows(
+    rows: Sequence[Mapping[str, Any]], keys: Sequence[str] = SUMMARISED
+) -> Row:
+    """Give median and worst over rows; a row that does not state a figure is left out.
+
+    The worst names its row.
+    """
+    summary: Row = {"median": {}, "worst": {}}
+    for key in keys:
+        known = [(row[key], row["name"]) for row in rows if row.get(key) is not None]
+        if not known:
+            summary["median"][key] = summary["worst"][key] = None
+            continue
+        value, name = (max if key in BETTER_LOW else min)(known)
+        summary["median"][key] = float(np.median([one for one, _ in known]))
+        summary["worst"][key] = {"value": value, "name": name}
+    return summary

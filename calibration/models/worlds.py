@@ -1,0 +1,140 @@
+"""Models on simulated worlds: fresh fields, the product's path, the exact truth."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from acquisition.errors import BadModel, BadWorld
+from acquisition.records import Modality
+from acquisition.simulated.fields import render_field
+from acquisition.simulated.world import World
+from calibration.audit.cells import stand_of
+from calibration.models.analyst import Analyst, Judged, judge
+from calibration.models.figures import Row, figures_of
+from calibration.shots import frame_of, shoot
+from inference.cards import Card
+
+CONTRACT = (
+    "object_f1_live",
+    "object_f1_dead",
+    "mean_object_f1",
+    "missed",
+    "false",
+    "instance_f1_50",
+    "instance_f1_75",
+    "ece",
+    "auroc_dead",
+    "n_objects",
+)
+"""What every row of a world states, if only as None."""
+
+Tell = Callable[[str, float], None]
+"""Is told what is being done and the share of it that is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is rendered of every world."""
+
+    fields: int = 4
+    size_px: int = 1024
+
+
+def find_worlds(given: Sequence[str]) -> list[World]:
+    """Load worlds: names of shipped ones, world files, or folders of such files.
+
+    Raises
+    ------
+    BadWorld
+        If there is no such world, or a file is wrong.
+    """
+    worlds = []
+    for one in given:
+        if not Path(one).is_dir():
+            worlds.append(World.load(one))
+            continue
+        files = sorted(Path(one).glob("*.toml"))
+        if not files:
+            raise BadWorld(f"{one}: a folder without world files (*.toml)")
+        worlds += [World.load(file) for file in files]
+    return worlds
+
+
+def evaluate_worlds(
+    analysts: Sequence[Analyst], worlds: Sequence[World], effort: Effort, tell: Tell
+) -> list[list[Row]]:
+    """Give the rows of every model, one a world; all models see the same fields.
+
+    A world whose frames a model refuses has a row without figures and with the reason.
+
+    Raises
+    ------
+    BadModel
+        If a model refuses all worlds.
+    """
+    rows: list[list[Row]] = [[] for _ in analysts]
+    for number, world in enumerate(worlds):
+        for own, row in zip(
+            rows, _evaluate(analysts, world, effort, tell), strict=True
+        ):
+            own.append(row)
+        tell("worlds", (number + 1) / len(worlds))
+    for own in rows:
+        if all(row["reason"] for row in own):
+            raise BadModel(str(own[0]["reason"]))
+    return rows
+
+
+def seeds_of(world: World, count: int) -> list[int]:
+    """Give seeds for a world: its own first. All lie below those of trainings."""
+    others = (seed for seed in itertools.count(1) if seed not in world.seeds)
+    return list(itertools.islice(itertools.chain(world.seeds, others), count))
+
+
+def modality_for(card: Card, world: World) -> Modality:
+    """Give what the world is shown in: its own modality, if the model takes it."""
+    own = world.optics.modality
+    return own if own in card.modalities else card.modalities[0]
+
+
+def kind_of(card: Card, world: World) -> str:
+    """Tell whether a model was trained around a world: "trained" or "held out"."""
+    hashes = {text.rpartition(" ")[2] for text in card.training.worlds}
+    return "trained" if world.hash in hashes else "held out"
+
+
+def _evaluate(
+    analysts: Sequence[Analyst], world: World, effort: Effort, tell: Tell
+) -> list[Row]:
+    seeds = seeds_of(world, effort.fields)
+    judged: list[list[Judged]] = [[] for _ in analysts]
+    refused: list[str | None] = [None for _ in analysts]
+    for done, seed in enumerate(seeds):
+        field = render_field(world, seed, effort.size_px)
+        truth = dict(zip(field.ids.tolist(), field.state.tolist(), strict=True))
+        for at, analyst in enumerate(analysts):
+            if refused[at]:
+                continue
+            modality = modality_for(analyst.card, world)
+            shot = shoot(field, world, seed, modality)
+            frame = frame_of(shot, modality, field.pixel_size_um)
+            try:
+                found = analyst.find(frame, stand_of(world))
+            except BadModel as error:
+                refused[at] = str(error)
+                continue
+            smallest = analyst.smallest_um2 / field.pixel_size_um**2
+            judged[at].append(judge(field.labels, truth, found, smallest))
+        tell(world.name, (done + 1) / len(seeds))
+    return [
+        {
+            "name": world.name,
+            "kind": kind_of(analyst.card, world),
+            "modality": modality_for(analyst.card, world),
+            **(dict.fromkeys(CONTRACT) if refused[at] else figures_of(judged[at])),
+            "seeds": seeds,
+            "reason": refused[at],
+        }
+        for at, analyst in enumerate(analysts)
+    ]
