@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.tables import pages_text, table_text
+from acquisition.errors import BadInput
+from app.tables import pages_text, rows_text, table_text
 
 if TYPE_CHECKING:
     from app.evaluate import Trial
@@ -35,6 +36,33 @@ def add_model_commands(commands: Any, new: New) -> None:
     """Add all commands of this file."""
     _add_train(commands, new)
     _add_evaluate(commands, new)
+    models = commands.add_parser("models", help="list, show, verify, build, compare")
+    kinds = models.add_subparsers(required=True, metavar="WHAT")
+    listing = new(kinds, "list", "the shipped models and those in folders", _list)
+    listing.add_argument("folders", nargs="*", type=Path, metavar="DIR")
+    named = "shipped model, or the folder of one"
+    show = new(kinds, "show", "the card of a model in words, and its cost", _show)
+    show.add_argument("name", help=named)
+    verify = new(kinds, "verify", "is a model whole and itself?", _verify)
+    verify.add_argument("name", help=named)
+    build = new(kinds, "build", "make and try every engine on this PC", _build)
+    build.add_argument("name", help=named)
+    build.add_argument("--size", type=int, default=1024, metavar="PX")
+    build.add_argument("--engine", choices=ENGINES, default="auto")
+    _add_compare(kinds, new)
+
+
+def _add_compare(kinds: Any, new: New) -> None:
+    compare = new(
+        kinds, "compare", "two models on the same fields, or networks", _compare
+    )
+    compare.add_argument("names", nargs="*", metavar="MODEL", help="present, new")
+    compare.add_argument("--recipe", help="train and compare the networks of a recipe")
+    compare.add_argument("--output", type=Path, metavar="DIR", help="with --recipe")
+    compare.add_argument(
+        "--scale", type=float, metavar="X", help="with --recipe: budget times X"
+    )
+    _add_trial(compare)
 
 
 def _add_train(commands: Any, new: New) -> None:
@@ -113,3 +141,55 @@ def _trial(options: argparse.Namespace) -> "Trial":
         effort=Effort(options.fields, options.size),
         engine=options.engine,
     )
+
+
+def _list(options: argparse.Namespace) -> Answer:
+    from calibration.models.catalogue import list_models
+
+    rows = list_models(options.folders)
+    hidden = ("folder", "fault", "measured")
+    text = rows_text([{k: v for k, v in r.items() if k not in hidden} for r in rows])
+    faults = [f"{row['name']}: {row['fault']}" for row in rows if row["fault"]]
+    return Answer(DONE, {"models": rows}, "\n".join([text, *faults]))
+
+
+def _show(options: argparse.Namespace) -> Answer:
+    from calibration.models.catalogue import show_model
+
+    result = show_model(options.name)
+    return Answer(DONE, result, result["text"])
+
+
+def _verify(options: argparse.Namespace) -> Answer:
+    from calibration.models.catalogue import verify_model
+
+    result = verify_model(options.name)
+    if result["whole"]:
+        return Answer(DONE, result, f"{options.name} is whole: {result['label']}")
+    return Answer(FAILED, result, f"{options.name} failed: {result['reason']}")
+
+
+def _build(options: argparse.Namespace) -> Answer:
+    from app.models import build
+
+    result = build(options.name, options.size, options.engine)
+    serves = any(row["serves"] for row in result["engines"])
+    return Answer(DONE if serves else FAILED, result, rows_text(result["engines"]))
+
+
+def _compare(options: argparse.Namespace) -> Answer:
+    from app.models import compare, compare_recipe, comparison_pages
+
+    if options.recipe is not None:
+        if options.names:
+            raise BadInput("models compare: give two models, or --recipe, not both")
+        result = compare_recipe(options.recipe, options.output, options.scale)
+        code = INTERRUPTED if result["state"] == "interrupted" else DONE
+        return Answer(code, result, rows_text(result["rows"]))
+    if len(options.names) != 2:
+        raise BadInput(
+            f"models compare: two models are wanted, the present one and the new one "
+            f"(given: {len(options.names)}), or --recipe"
+        )
+    result = compare(options.names[0], options.names[1], _trial(options))
+    return Answer(DONE, result, pages_text(comparison_pages(result)))

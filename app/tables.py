@@ -5,24 +5,19 @@ from typing import Any
 
 
 def rows_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Give rows of equal keys as a table, the first column to the left."""
+    """Give rows of equal keys as a table: words to the left, numbers to the right."""
     if not rows:
         return "(nothing)"
-    keys = list(rows[0])
-    table = [keys, *([shown(row[key]) for key in keys] for row in rows)]
-    widths = [max(len(line[at]) for line in table) for at in range(len(keys))]
-    return "\n".join(
-        "  ".join(
-            [
-                line[0].ljust(widths[0]),
-                *(
-                    cell.rjust(width)
-                    for cell, width in zip(line[1:], widths[1:], strict=True)
-                ),
-            ]
+    columns = []
+    for key in rows[0]:
+        values = [row[key] for row in rows]
+        cells = [key, *map(shown, values)]
+        width = max(map(len, cells))
+        in_words = any(isinstance(value, str | list | tuple) for value in values)
+        columns.append(
+            [cell.ljust(width) if in_words else cell.rjust(width) for cell in cells]
         )
-        for line in table
-    )
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
 
 
 def table_text(result: Mapping[str, Any]) -> str:
@@ -40,4 +35,6 @@ def shown(value: object) -> str:
     """Give a value in short; what is not known is a dash."""
     if value is None:
         return "-"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)

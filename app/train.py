@@ -43,7 +43,7 @@ def run_training(
     if export is not None:
         model = export_model(checked, folder, export, folder / FIELDS)
         return {"state": "exported", "run": str(folder), "model": str(model)}
-    with progress() as bar, interruptible() as stopped:
+    with training_bar() as bar, interruptible() as stopped:
         shown = Shown(bar)
 
         def watch(standing: Standing) -> bool:
@@ -80,7 +80,7 @@ def find_recipe(name_or_path: str) -> Path:
     )
 
 
-def progress() -> Progress:
+def training_bar() -> Progress:
     """Give a progress bar on stderr with the figures of a training."""
     return Progress(
         TextColumn("{task.description}"),

@@ -60,9 +60,7 @@ def maker(field: TrainingField, tmp_path: Path) -> BatchMaker:
     """Give batches of that field."""
     path = field_path(tmp_path, FIRST_TRAINING_SEED)
     save_field(path, field)
-    return BatchMaker(
-        Pool([path]), SMALL.augmentation, NORMALISATION, Draws(2, seed=5)
-    )
+    return BatchMaker(Pool([path]), SMALL.augmentation, NORMALISATION, Draws(2, seed=5))
 
 
 def test_shipped_recipe_is_valid() -> None:

@@ -1,0 +1,200 @@
+"""What models there are, what one of them is in words, and whether it is whole."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acquisition.errors import BadModel
+from inference.cards import (
+    CARD_FILE,
+    SHIPPED_WEIGHTS,
+    Card,
+    Metrics,
+    Model,
+    find_model,
+    load_card,
+    load_model,
+)
+from inference.engines.torch_engine import TorchEngine
+from inference.nets.cost import network_cost
+from inference.probe import probe_engine, tiled
+
+COUNTED_PX = 1024
+"""Edge of the frame whose operations are counted."""
+_TILES = 4
+"""The golden maps are of a plane tiled so many times a side with the golden frame."""
+LARGEST_STEP = 2
+"""The reference may round a map of 0 to 255 so differently on another processor."""
+LEAST_EQUAL = 0.999
+"""Share of the pixels of the golden maps that must agree to this."""
+
+
+def list_models(folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """Give a row for every shipped model and for every model in the folders.
+
+    A folder is that of a model, or holds such folders. One that cannot be read has a
+    row with the reason.
+
+    Raises
+    ------
+    BadModel
+        If a folder holds no model at all.
+    """
+    found = sorted(card.parent for card in SHIPPED_WEIGHTS.glob(f"*/{CARD_FILE}"))
+    for folder in folders:
+        inside = [folder] if (folder / CARD_FILE).is_file() else []
+        inside += sorted(card.parent for card in folder.glob(f"*/{CARD_FILE}"))
+        if not inside:
+            raise BadModel(
+                f"{folder}: no model in it or in its folders (a model has a "
+                f"{CARD_FILE}); name another folder"
+            )
+        found += inside
+    return [_row(folder) for folder in found]
+
+
+def _row(folder: Path) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(
+        ("name", "kind", "parameters", "modalities", "um_per_px", "steps", "trained")
+    )
+    row |= {"instance_f1_50": None, "mean_object_f1_25": None, "measured": None}
+    row |= {"folder": str(folder), "fault": None}
+    try:
+        card = load_card(folder)
+    except BadModel as error:
+        return row | {"name": folder.name, "fault": str(error)}
+    worst = _worst(card.simulated)
+    return row | {
+        "name": card.name,
+        "kind": card.architecture.kind,
+        "parameters": network_cost(card.architecture, (64, 64)).parameters,
+        "modalities": list(card.modalities),
+        "um_per_px": card.um_per_px,
+        "steps": card.training.steps,
+        "trained": bool(card.simulated or card.real),
+        "instance_f1_50": worst.instance_f1_50 if worst else None,
+        "mean_object_f1_25": _mean_f1(worst) if worst else None,
+        "measured": f"simulated, {worst.data}" if worst else None,
+    }
+
+
+def _worst(metrics: Sequence[Metrics]) -> Metrics | None:
+    """Give the set on which a model did worst."""
+    return min(metrics, key=lambda one: _mean_f1(one) or 0.0, default=None)
+
+
+def _mean_f1(metrics: Metrics) -> float | None:
+    live, dead = metrics.object_f1_live_25, metrics.object_f1_dead_25
+    return None if live is None or dead is None else (live + dead) / 2
+
+
+def show_model(name: str) -> dict[str, Any]:
+    """Give the card of a model with what its network costs.
+
+    Raises
+    ------
+    BadModel
+        If there is no such model.
+    """
+    folder = find_model(name)
+    card = load_card(folder)
+    cost = network_cost(card.architecture, (COUNTED_PX, COUNTED_PX))
+    return {
+        "name": card.name,
+        "folder": str(folder),
+        "card": card.model_dump(mode="json"),
+        "parameters": cost.parameters,
+        "gflop": cost.gflop,
+        "frame_px": COUNTED_PX,
+        "text": describe(card, cost.parameters, cost.gflop),
+    }
+
+
+def describe(card: Card, parameters: int, gflop: float) -> str:
+    """Give a card in words."""
+    training = card.training
+    lines = [
+        f"{card.name}: finds cells in {', '.join(card.modalities)} at "
+        f"{card.um_per_px:g} um a pixel and says live or dead.",
+        f"Network: {card.architecture.kind}, {parameters / 1e6:.2f} million weights, "
+        f"{gflop:.1f} GFLOP a frame of {COUNTED_PX} x {COUNTED_PX} pixels.",
+        f"Trained: {training.steps} steps on {training.source}; "
+        f"worlds {', '.join(training.worlds)}; seeds "
+        f"{', '.join(f'{a} to {b}' for a, b in training.seeds)}; "
+        f"begun with {training.warm_start or 'random numbers'}.",
+        f"Probability of death: divided by the temperature {card.temperature:.3f}.",
+        "On simulated worlds:",
+        *_described(card.simulated),
+        "On recordings of real microscopes:",
+        *_described(card.real),
+        "It is not good for:",
+        *(f"  - {what}" for what in card.not_good_for),
+        f"Licence: {card.licence}.",
+    ]
+    return "\n".join(lines)
+
+
+def _described(metrics: Sequence[Metrics]) -> list[str]:
+    if not metrics:
+        return ["  never measured"]
+    return [
+        f"  {one.data}: {one.objects_live} live and {one.objects_dead} dead cells, "
+        f"object F1 at 25 % dead {_say(one.object_f1_live_25)} live "
+        f"{_say(one.object_f1_dead_25)} dead, instance F1 {_say(one.instance_f1_50)}, "
+        f"AUROC {_say(one.auroc_dead)}, calibration error {_say(one.ece)}"
+        for one in metrics
+    ]
+
+
+def _say(value: float | None) -> str:
+    return "not stated" if value is None else f"{value:.3f}"
+
+
+def verify_model(name: str) -> dict[str, Any]:
+    """Check hashes, architecture and golden maps; says what is wrong, if anything is.
+
+    The float32 reference runs the golden frame anew: its maps must be those that were
+    stored with the weights.
+
+    Raises
+    ------
+    BadModel
+        If there is no such model.
+    """
+    folder = find_model(name)
+    result: dict[str, Any] = {"name": name, "folder": str(folder), "whole": False}
+    try:
+        model = load_model(str(folder))
+        checks = _run_golden(model)
+    except BadModel as error:
+        return result | {"reason": str(error)}
+    return result | {"label": model.label, **checks}
+
+
+def _run_golden(model: Model) -> dict[str, Any]:
+    """Run the reference on the golden frame, and compare every map."""
+    golden = model.golden
+    height, width = golden.frame.shape
+    shape = (_TILES * height, _TILES * width)
+    engine = TorchEngine(model, shape, threads=1)
+    normalisation = model.card.normalisation
+    maps = engine.infer(
+        tiled(golden.frame, shape), normalisation.offset, normalisation.scale
+    )
+    planes = np.stack([maps.classes, maps.dead, maps.separation])[:, :height, :width]
+    step = np.abs(planes.astype(np.int16) - golden.maps.astype(np.int16))
+    step[0] *= LARGEST_STEP + 1  # another class is no rounding
+    equal = float((step <= LARGEST_STEP).mean())
+    reason = None
+    if equal < LEAST_EQUAL:
+        reason = (
+            f"the reference gives other maps of the golden frame than those stored "
+            f"({equal:.2%} of their pixels agree, {LEAST_EQUAL:.1%} are needed): the "
+            "network of this version is not that of the weights; export the model again"
+        )
+    else:
+        reason = probe_engine(engine, model, shape).fault
+    engine.close()
+    return {"golden_equal": equal, "whole": reason is None, "reason": reason}
