@@ -14,6 +14,7 @@ from app.simulate import LARGEST_PX, SMALLEST_PX, STEP_PX, Tasks
 from calibration.datasets.folders import load_folder
 from calibration.models.analyst import Analyst
 from calibration.models.figures import summarise_rows
+from calibration.models.generalists import GENERALISTS, evaluate_generalist
 from calibration.models.images import call_figures, evaluate_images
 from calibration.models.worlds import Effort, Tell, evaluate_worlds, find_worlds
 from configs.schema import Inference
@@ -67,6 +68,8 @@ def evaluate(name: str, trial: Trial) -> dict[str, Any]:
         If model, world, image or option is wrong.
     """
     check_trial(trial)
+    if name in GENERALISTS:
+        return _generalist(name, trial)
     settings = inference_settings(name, trial.engine)
     result: dict[str, Any] = {"model": name}
     with Analyst(settings) as analyst, progress() as tell:
@@ -82,6 +85,23 @@ def evaluate(name: str, trial: Trial) -> dict[str, Any]:
             result |= {"images": rows, "summary_images": summary}
         result["engines"] = list(analyst.engines)
     return result
+
+
+def _generalist(name: str, trial: Trial) -> dict[str, Any]:
+    """Evaluate a public generalist, on images with masks."""
+    if trial.images is None or trial.worlds:
+        raise BadInput(
+            f"{name} says nothing about live and dead, and has no phase: it is "
+            "evaluated on --images DIR with masks, without --worlds"
+        )
+    images = load_folder(trial.images, trial.pixel_size_um)
+    with progress() as tell:
+        rows = evaluate_generalist(GENERALISTS[name](), images, tell)
+    return {
+        "model": name,
+        "images": rows,
+        "summary_images": summarise_rows(rows, IMAGE_FIGURES),
+    }
 
 
 def check_trial(trial: Trial) -> None:

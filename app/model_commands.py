@@ -86,7 +86,10 @@ def _add_evaluate(commands: Any, new: New) -> None:
     evaluate = new(
         commands, "evaluate", "a model on simulated worlds or real images", _evaluate
     )
-    evaluate.add_argument("name", help="shipped model, or the folder of one")
+    evaluate.add_argument(
+        "name",
+        help="shipped model, the folder of one, or cellpose, stardist, instanseg",
+    )
     _add_trial(evaluate)
     evaluate.add_argument(
         "--images", type=Path, metavar="DIR", help="images with masks or boxes"

@@ -57,7 +57,7 @@ def evaluate_images(analyst: Analyst, images: ImageSet, tell: Tell) -> list[Row]
         found = find_cells_in(analyst, sample)
         row: Row = {"name": sample.name}
         if sample.labels is not None:
-            row |= _row(count_instances(sample.labels, found[0]))
+            row |= instance_row(count_instances(sample.labels, found[0]))
         elif sample.boxes is not None:
             row |= compare_boxes(sample.boxes, found[1])
         else:
@@ -76,16 +76,27 @@ def find_cells_in(analyst: Analyst, sample: Sample) -> tuple[Labels, Cells]:
     BadImages
         If the pixel size is not known: it is never guessed.
     """
-    um = sample.pixel_size_um
-    if um is None:
-        raise BadImages(
-            f"{sample.name}: the file does not say its pixel size; give it with "
-            "--pixel-size UM"
-        )
+    um = pixel_size_of(sample)
     if sample.image.dtype == np.float32 and "slim" in analyst.card.modalities:
         return analyst.find_in_phase(coded_phase(sample.image), um)
     shot = frame_of(counts(sample.image)[None], single_shot(analyst), um)
     return analyst.find(shot, Stand())
+
+
+def pixel_size_of(sample: Sample) -> float:
+    """Give the pixel size of an image, which is never guessed.
+
+    Raises
+    ------
+    BadImages
+        If it is not known.
+    """
+    if sample.pixel_size_um is None:
+        raise BadImages(
+            f"{sample.name}: the file does not say its pixel size; give it with "
+            "--pixel-size UM"
+        )
+    return sample.pixel_size_um
 
 
 def single_shot(analyst: Analyst) -> Modality:
@@ -113,7 +124,8 @@ def counts(image: NDArray[np.generic]) -> NDArray[np.uint16]:
     return np.rint(stretched * FULL_16).astype(np.uint16)
 
 
-def _row(found: InstanceCounts) -> Row:
+def instance_row(found: InstanceCounts) -> Row:
+    """Give the figures of an image with a mask."""
     return {
         "instance_f1_50": found.f1_50,
         "instance_f1_75": found.f1_75,
@@ -142,7 +154,7 @@ def compare_boxes(true: Boxes, cells: Cells) -> Row:
         true.state[first[hit]] == CellState.DEAD,
     )
     return {
-        **_row(table),
+        **instance_row(table),
         "iou_foreground": None,
         "n_live": int((true.state == CellState.LIVE).sum()),
         "n_dead": int((true.state == CellState.DEAD).sum()),
