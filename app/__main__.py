@@ -160,6 +160,33 @@ def _add_bench(commands: Any) -> None:
     )
     simulate.add_argument("--repeat", type=int, default=20, metavar="N")
     simulate.add_argument("--seed", type=int, default=1, metavar="N")
+    _add_bench_inference(benches)
+
+
+def _add_bench_inference(benches: Any) -> None:
+    inference = _new(
+        benches, "inference", "every engine, from frame to cells", _bench_inference
+    )
+    inference.add_argument(
+        "--size", type=int, metavar="N", help="edge of the frames; absent: 1024, 512"
+    )
+    inference.add_argument(
+        "--network",
+        choices=("stem_unet", "eunet_b0"),
+        help="absent: both; eunet_b0 has random weights",
+    )
+    inference.add_argument(
+        "--engine",
+        default="auto",
+        choices=("auto", "tensorrt", "torch-cuda", "openvino", "torch"),
+        help="only these; ratios need torch among them",
+    )
+    inference.add_argument("--threads", type=int, default=1, metavar="N")
+    inference.add_argument("--repeat", type=int, default=15, metavar="N")
+    inference.add_argument("--quick", action="store_true", help="few repeats")
+    inference.add_argument(
+        "--busy", action="store_true", help="keep one core busy meanwhile"
+    )
 
 
 def _add_check(commands: Any) -> None:
@@ -247,6 +274,28 @@ def _bench_simulate(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
 
     result = bench_simulate(options.size, options.repeat, options.seed)
     print(rows_text(result["rows"]))
+    return DONE, result
+
+
+def _bench_inference(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    from calibration.benchmarks.inference import SHOWN, Wishes, bench_inference
+
+    chosen: dict[str, Any] = {}
+    if options.size:
+        chosen["sizes"] = (options.size,)
+    if options.network:
+        chosen["networks"] = (options.network,)
+    wishes = Wishes(
+        engine=options.engine,
+        threads=options.threads,
+        repeat=options.repeat,
+        quick=options.quick,
+        busy=options.busy,
+        **chosen,
+    )
+    result = bench_inference(wishes)
+    print(rows_text([{key: row[key] for key in SHOWN} for row in result["rows"]]))
+    print(*result["left_out"], sep="\n")
     return DONE, result
 
 

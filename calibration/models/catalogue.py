@@ -17,6 +17,7 @@ from inference.cards import (
     load_card,
     load_model,
 )
+from inference.engines.cuda_device import NOT_RUN
 from inference.engines.torch_engine import TorchEngine
 from inference.nets.cost import network_cost
 from inference.probe import probe_engine, tiled
@@ -131,6 +132,8 @@ def describe(card: Card, parameters: int, gflop: float) -> str:
         *_described(card.real),
         "It is not good for:",
         *(f"  - {what}" for what in card.not_good_for),
+        "Engines: OpenVINO (bf16, int8, f32) and torch on processors; TensorRT and "
+        f"torch on NVIDIA cards are {NOT_RUN}.",
         f"Licence: {card.licence}.",
     ]
     return "\n".join(lines)

@@ -10,8 +10,8 @@ from typing import Any
 from acquisition.errors import BadModel
 from inference.engines.cache import Hardware
 
-NOT_RUN = "written, not run"
-"""Said wherever code is claimed that no machine at hand could execute."""
+NOT_RUN = "written, not run: no NVIDIA card was at hand"
+"""Said wherever the engines of cards are claimed."""
 
 
 def driver_version() -> str | None:

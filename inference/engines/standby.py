@@ -27,9 +27,9 @@ class StandbyEngine:
         self._ready: Engine | None = None
         self._lock = threading.Lock()
         self._closed = False
-        self._thread = threading.Thread(
-            target=self._prepare, name="engine-build", daemon=True
-        )
+        # No daemon: compilers that are still at work when the interpreter goes abort
+        # the process, so its end waits for them.
+        self._thread = threading.Thread(target=self._prepare, name="engine-build")
         self._thread.start()
 
     @property
