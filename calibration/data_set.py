@@ -30,6 +30,8 @@ from inference.phase import PhaseRetrieval, dry_mass_factor, phase_in_rad
 
 TRUTH, TABLE, WORLD, README = "truth.h5", "cells.csv", "world.toml", "README.md"
 LARGEST_PLAIN_TIFF = 3_900_000_000
+FLUSH_FRAMES = 8
+"""A killed set loses the truth of fewer frames; a count, for times show in bytes."""
 COLUMNS = (
     "frame",
     "time_s",
@@ -203,6 +205,8 @@ class DataSetWriter:
         time_s = number * self._plan.interval_s
         self._truth.write(number + 1, time_s, cycle)
         self._tabulate(number, time_s, cycle, phase)
+        if (number + 1) % FLUSH_FRAMES == 0:
+            self._truth.flush()
         cells = cycle.cells
         return Shown(number, picture, cycle.labels, cells.id, cells.dead)
 

@@ -115,6 +115,22 @@ def test_a_set_that_is_cut_short_is_complete_so_far(tmp_path: Path) -> None:
     assert len(TruthReader(tmp_path / "set/truth.h5").sequences) == 2
 
 
+def test_a_killed_set_keeps_the_truth_of_its_frames(tmp_path: Path) -> None:
+    """What lies on the disk while a set is made tells all but the last few frames."""
+    plan = Plan(World.load("cho_10x"), 1, frames=12, interval_s=60, size_px=128)
+    copied = tmp_path / "copy.h5"
+
+    def watch(shown: Shown) -> bool:
+        if shown.number == 11:
+            copied.write_bytes((tmp_path / "set/truth.h5").read_bytes())
+        return True
+
+    make_data_set(plan, tmp_path / "set", watch)
+
+    with TruthReader(copied) as truth:
+        assert len(truth.sequences) >= 8
+
+
 def test_the_first_interrupt_is_kept_and_the_second_ends() -> None:
     """Ctrl-C sets the event; another one raises."""
     with interruptible() as stopped:

@@ -97,7 +97,7 @@ class TruthWriter:
         self._file.swmr_mode = True  # from here on no new data sets or attributes
         self._flush_s = flush_s
         self._flushed_at = time.monotonic()
-        self._flush()
+        self.flush()
 
     def write(self, sequence: int, time_s: float, cycle: Cycle) -> None:
         """Add a frame: what ``cycle`` showed under this number at this time."""
@@ -116,7 +116,7 @@ class TruthWriter:
             mark[TABLES[name][0]] = _append(self._tables[name], rows)
         _append(self._frames, mark)
         if time.monotonic() - self._flushed_at >= self._flush_s:
-            self._flush()
+            self.flush()
 
     def _rows(self, cycle: Cycle) -> dict[str, NDArray[Any]]:
         """Give the new rows of every table."""
@@ -140,7 +140,7 @@ class TruthWriter:
     def close(self) -> None:
         """Flush and close; closing twice does no harm."""
         if self._file:
-            self._flush()
+            self.flush()
             self._file.close()
 
     def _table(self, name: str, dtype: np.dtype[Any]) -> h5py.Dataset:
@@ -159,7 +159,8 @@ class TruthWriter:
             compression=hdf5plugin.Bitshuffle(cname="lz4"),
         )
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Let the file hold all frames so far, whatever happens to the writer."""
         # The frame table last: its rows say that everything before them is there.
         for table in (
             self._labels,
