@@ -48,19 +48,18 @@ def figures_of(fields: Sequence[Judged]) -> Row:
         int((table.true_state == state).sum())
         for state in (CellState.LIVE, CellState.DEAD)
     )
-    enough = min(live, dead) >= FEWEST_OBJECTS
     true, found, matched, closely = (
         sum(getattr(field, name) for field in fields)
         for name in ("true", "found", "matched", "matched_closely")
     )
     return {
-        **_classes(table, enough),
+        **_classes(table, live, dead),
         "missed": missed_share(table),
         "false": false_share(table),
         "instance_f1_50": instance_f1(matched, true, found),
         "instance_f1_75": instance_f1(closely, true, found),
         "touching_f1_50": _mean_over(fields),
-        **_probabilities(table, enough),
+        **_probabilities(table),
         "n_objects": true,
         "n_live": live,
         "n_dead": dead,
@@ -68,37 +67,40 @@ def figures_of(fields: Sequence[Judged]) -> Row:
     }
 
 
-def _classes(table: ObjectTable, enough: bool) -> Row:
-    """Give the figures of live and dead cells."""
-    live, dead = CellState.LIVE, CellState.DEAD
+def _classes(table: ObjectTable, live: int, dead: int) -> Row:
+    """Give the figures of live and dead cells; those of few cells are not stated."""
+    states = (CellState.LIVE, CellState.DEAD)
     pairs = {
-        "object_f1{}": [object_f1(table, state, DEAD_SHARE) for state in (live, dead)],
-        "object_f1{}_natural": [object_f1(table, state) for state in (live, dead)],
-        "pics_f1{}": [pics_f1(table, state) for state in (live, dead)],
+        "object_f1{}": [object_f1(table, state, DEAD_SHARE) for state in states],
+        "object_f1{}_natural": [object_f1(table, state) for state in states],
+        "pics_f1{}": [pics_f1(table, state) for state in states],
     }
     row: Row = {}
     for key, (of_live, of_dead) in pairs.items():
-        row[key.format("_live")] = of_live if enough else None
-        row[key.format("_dead")] = of_dead if enough else None
+        told_live = of_live if live >= FEWEST_OBJECTS else None
+        told_dead = of_dead if dead >= FEWEST_OBJECTS else None
+        row[key.format("_live")] = told_live
+        row[key.format("_dead")] = told_dead
         mean = None
-        if enough and of_live is not None and of_dead is not None:
-            mean = (of_live + of_dead) / 2
+        if told_live is not None and told_dead is not None:
+            mean = (told_live + told_dead) / 2
         row["mean_" + key.format("")] = mean
     return row
 
 
-def _probabilities(table: ObjectTable, enough: bool) -> Row:
+def _probabilities(table: ObjectTable) -> Row:
     """Give how far the probability of death of the found cells can be trusted."""
     both = (table.true_state > 0) & (table.found_state > 0)
     told = both & ~np.isnan(table.dead_probability)
     probability = table.dead_probability[told]
     dead = table.true_state[told] == CellState.DEAD
-    stated = enough and bool(told.any())
     called = table.found_state[told] == CellState.DEAD
+    many = dead.size >= FEWEST_OBJECTS
+    enough = min(int(dead.sum()), int((~dead).sum())) >= FEWEST_OBJECTS
     return {
-        "ece": calibration_error(probability, dead) if stated else None,
-        "auroc_dead": auroc(probability, dead) if stated else None,
-        "balanced_accuracy": balanced_accuracy(called, dead) if stated else None,
+        "ece": calibration_error(probability, dead) if many else None,
+        "auroc_dead": auroc(probability, dead) if enough else None,
+        "balanced_accuracy": balanced_accuracy(called, dead) if enough else None,
         "unsure_share": float(table.unsure[both].mean()) if both.any() else None,
     }
 
