@@ -109,7 +109,13 @@ def _add_simulate(commands: Any) -> None:
         help="experiment seconds between frames; absent: that of the world",
     )
     simulate.add_argument("--seed", type=int, default=1, metavar="N")
-    simulate.add_argument("--size", type=int, default=1024, metavar="PX")
+    simulate.add_argument(
+        "--size",
+        type=int,
+        default=1024,
+        metavar="PX",
+        help="edge of the images of a data set; an audit chooses its own fields",
+    )
     simulate.add_argument(
         "--modality", choices=("slim", "phase_contrast", "brightfield")
     )

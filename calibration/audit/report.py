@@ -72,9 +72,10 @@ def audit_world(
     wanted = max(effort.feature_cells, effort.network_cells)
     cells = collect(world, seed, wanted, tell, crops=effort.network_cells > 0)
     if len(cells.dead) < FEWEST_CELLS or len(np.unique(cells.field)) < FOLDS:
+        more = "cells.n" if world.nanowell is None else "nanowell.effectors or targets"
         raise BadWorld(
-            f"{world.name}: cells.n = {world.cells.n} gave {len(cells.dead)} whole "
-            f"cells to judge, an audit needs {FEWEST_CELLS}: raise cells.n"
+            f"{world.name}: its fields gave {len(cells.dead)} whole cells to judge, an "
+            f"audit needs {FEWEST_CELLS}: raise {more}"
         )
     result: dict[str, Any] = {
         "world": world.name,
