@@ -103,6 +103,11 @@ def _quantise(graph: Any, model: Model, forms: list[NDArray[np.uint16]]) -> Any:
     normalisation = model.card.normalisation
     offset = np.array([round(normalisation.offset)], np.int32)
     scale = np.array([normalisation.scale], np.float32)
+    first = next(
+        layer.get_friendly_name()
+        for layer in graph.get_ordered_ops()
+        if layer.get_type_name() == "Convolution"
+    )
     logging.getLogger("nncf").setLevel(logging.ERROR)
     # Its progress bars go to stdout, where the last line of --json must stand alone.
     with contextlib.redirect_stdout(sys.stderr):
@@ -111,4 +116,8 @@ def _quantise(graph: Any, model: Model, forms: list[NDArray[np.uint16]]) -> Any:
             nncf.Dataset(forms, lambda form: [form[None, None], offset, scale]),
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(forms),
+            # These two halve the pixels that are called otherwise, at no time a frame:
+            # the first layer sees the whole range of counts.
+            ignored_scope=nncf.IgnoredScope(names=[first]),
+            fast_bias_correction=False,
         )
