@@ -53,6 +53,13 @@ class AuditCells:
     drawn: NDArray[np.float32]  # (cell, column) what the cell was drawn from
     crops: NDArray[np.float16]  # (cell, 2, y, x) picture and mask; empty if not asked
 
+    def living(self) -> "AuditCells":
+        """Give the cells whose membrane is tight."""
+        alive = ~self.dead
+        return AuditCells(
+            *(getattr(self, name)[alive] for name in self.__dataclass_fields__)
+        )
+
     def first_fields(self, wanted: int) -> "AuditCells":
         """Give the cells of the first fields that hold ``wanted`` of them."""
         last = self.field[min(wanted, len(self.field)) - 1]

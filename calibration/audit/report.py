@@ -168,20 +168,26 @@ def network_figures(
 def type_figures(
     cells: AuditCells, latent: LatentCells, effort: Effort, tell: Progress
 ) -> dict[str, Any]:
-    """Give how well effectors and targets can be told apart, dead or alive."""
-    few = cells.first_fields(effort.feature_cells)
+    """Give how well living effectors and targets can be told apart.
+
+    What is left of a dead cell has lost the shape and the granules of its type.
+    """
+    few = cells.first_fields(effort.feature_cells).living()
+    cells = cells.living()
     answer, group = few.effector, few.field
     name, single = best_column(answer, few.features, FEATURES)
     line = held_out(linear(), few.features[:, : len(FIRST_ORDER)], answer, group)
     trees = held_out(forest(), few.features, answer, group)
-    score = held_out(oracle(), latent.columns, latent.effector, latent.field)
+    alive = ~latent.dead
+    columns, effector = latent.columns[alive], latent.effector[alive]
+    score = held_out(oracle(), columns, effector, latent.field[alive])
     figures = {
         "type_feature_single": name,
         "type_auroc_single_max": single,
         "type_auroc_linear6": auroc(answer, line),
         "type_auroc_forest21": auroc(answer, trees),
         "type_auroc_cnn": None,
-        "type_auroc_oracle": auroc(latent.effector, score),
+        "type_auroc_oracle": auroc(effector, score),
     }
     if effort.network_cells:
         seen = look_and_learn(cells, cells.effector, effort.training, tell)
