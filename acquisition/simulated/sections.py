@@ -221,9 +221,9 @@ class Death(Section):
     """From the first shrinking to the rupture of the membrane."""
     swelling_min: Minutes = (60.0, 120.0)
     """From the first swelling of necrosis to the rupture."""
-    mass_loss: FractionRange = (0.08, 0.32)
+    mass_loss: FractionRange = (0.06, 0.28)
     """Dry mass lost in the end, drawn per cell."""
-    instant_loss: Fraction = 0.05
+    instant_loss: Fraction = 0.04
     """Part of the mass that leaves at the rupture itself."""
     loss_tau_min: float = Field(75.0, ge=1, le=5_000)
     detach_fraction: Fraction = 0.10
