@@ -107,9 +107,6 @@ def _draw_sizes(
     size = np.cbrt(typical) * rng.lognormal(0, SIZE_SIGMA, count)
     small, large = settings.effector_radius_um, settings.target_radius_um
     cells["ball_um"] = size * np.where(as_effector, small, large)
-    # A ball is thick, which drowns what is inside; blood cells are dense inside.
-    cells["granules"] *= 1.3
-    cells["nucleus_contrast"] *= 1.3
     lighter = EFFECTOR_DENSITY * (small / large) ** 3
     cells["birth_mass_pg"] *= np.where(as_effector, lighter, 1.0)
 
@@ -125,7 +122,7 @@ def _draw_targets(
     cells["nucleus_size"][who] *= 1.06
     cells["nucleoli"][who] = rng.integers(2, NUCLEOLI + 1, count)
     cells["aspect"][who] = rng.lognormal(0.25, 0.12, count)
-    cells["plump"][who] = rng.uniform(0.50, 0.88, count)
+    cells["plump"][who] = rng.uniform(0.65, 0.95, count)
     cells["rugged"][who] = rng.lognormal(-0.3, 0.3, count)
     cells["granules"][who] *= 0.85
     cells["speed_um_per_min"][who] = settings.target_um_per_min
@@ -147,7 +144,7 @@ def _draw_effectors(
     cells["nucleus_shift"][who, 0] += 0.20
     cells["nucleoli"][who] = rng.integers(1, NUCLEOLI, count)
     cells["aspect"][who] = rng.lognormal(0.40, 0.15, count).clip(1.1, 2.2)
-    cells["plump"][who] = rng.uniform(0.22, 0.68, count)
+    cells["plump"][who] = rng.uniform(0.30, 0.80, count)
     cells["rugged"][who] = rng.lognormal(0.0, 0.3, count)
     front = rng.lognormal(-1.5, 0.4, count)
     uropod = rng.lognormal(-0.4, 0.4, count)
