@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 LATE_FACTOR, LATE_S = 2.0, 1.0
 """An exposure is late that takes longer than this many times itself and a second."""
-STALL_FACTOR, STALL_S = 10.0, 5.0
+STALL_FACTOR, STALL_S = 10.0, 15.0
 """It never comes back when it takes longer than the larger of these two."""
 
 

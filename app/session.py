@@ -211,7 +211,8 @@ class Session:
         self._addresses.update(ready.addresses)
         self._facts.update(ready.facts)
         self._notice(ready)
-        if self.state in ("running", "stopping"):  # it was restarted
+        began = "analyses" in self._addresses
+        if began and self.state in ("running", "stopping"):  # it was restarted
             self._tell(ready.process, "run")
         if ready.process == "acquisition":
             for name in ("analysis", "recorder"):
