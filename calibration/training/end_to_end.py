@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from acquisition.records import CellState, FrameInfo
+from acquisition.records import CellState
 from calibration.metrics.confidence import calibration_error, dead_probability
 from calibration.metrics.objects import (
     DEAD_SHARE,
@@ -14,6 +14,7 @@ from calibration.metrics.objects import (
 )
 from calibration.metrics.overlaps import find_overlaps, match_objects
 from calibration.metrics.ranking import auroc
+from calibration.shots import frame_of
 from calibration.training.evaluation import score_objects
 from calibration.training.fields import TrainingField
 from configs.schema import Inference, Stand
@@ -51,31 +52,9 @@ def _match(model: Model, engine: TorchEngine, field: TrainingField) -> ObjectTab
     """Find the cells of a field and pair them with the true ones."""
     normalisation = model.card.normalisation
     maps = engine.infer(field.phase, normalisation.offset, normalisation.scale)
-    info = _frame_info(model.card.um_per_px)
+    info = frame_of(field.phase[None], "slim", model.card.um_per_px).info
     labels, cells = find_cells(maps, info, field.phase, Inference(), Stand())
     overlaps = find_overlaps(field.labels, labels)
     rows = match_objects(overlaps)
     states = {cell: int(field.states[cell]) for cell in overlaps.true_label.tolist()}
     return tabulate(overlaps, rows, states, overlaps.found_label, cells)
-
-
-def _frame_info(pixel_size_um: float) -> FrameInfo:
-    """Describe a field as a frame; only the pixel size matters here."""
-    return FrameInfo(
-        sequence=1,
-        time_s=0.0,
-        modality="slim",
-        channel="",
-        pixel_size_um=pixel_size_um,
-        exposure_ms=1.0,
-        saturation_dn=65_535,
-        position="field",
-        stage_yx_um=(0.0, 0.0),
-        focus_um=0.0,
-        cause="training",
-        dose_gy=0.0,
-        beam_open=False,
-        exposure_start_ns=0,
-        exposure_end_ns=0,
-        read_ns=0,
-    )
