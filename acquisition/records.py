@@ -56,6 +56,28 @@ class FrameInfo:
     read_ns: int  # pixels in memory
 
 
+def blank_info(modality: Modality, pixel_size_um: float) -> FrameInfo:
+    """Give the header of a frame that no camera took: frame 1, at no time, no dose."""
+    return FrameInfo(
+        sequence=1,
+        time_s=0.0,
+        modality=modality,
+        channel="",
+        pixel_size_um=pixel_size_um,
+        exposure_ms=8.0,
+        saturation_dn=65_535,
+        position="dish",
+        stage_yx_um=(0.0, 0.0),
+        focus_um=0.0,
+        cause="protocol",
+        dose_gy=0.0,
+        beam_open=False,
+        exposure_start_ns=0,
+        exposure_end_ns=0,
+        read_ns=0,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One frame as the camera gave it: four phase steps or one shot."""

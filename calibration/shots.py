@@ -1,9 +1,11 @@
 """What a camera sees of a simulated field in each modality, as a frame of a run."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.records import Frame, FrameInfo, Modality, read_only
+from acquisition.records import Frame, Modality, blank_info, read_only
 from acquisition.simulated.fields import Field
 from acquisition.simulated.stand.assembly import CONTRAST_STEP
 from acquisition.simulated.world import World
@@ -33,23 +35,8 @@ def frame_of(
     pixels: NDArray[np.uint16], modality: Modality, pixel_size_um: float
 ) -> Frame:
     """Give pictures (step, y, x) as a frame; what nobody asks for is left blank."""
-    info = FrameInfo(
-        sequence=1,
-        time_s=0.0,
-        modality=modality,
-        channel="",
-        pixel_size_um=pixel_size_um,
-        exposure_ms=1.0,
-        saturation_dn=65_535,
-        position="field",
-        stage_yx_um=(0.0, 0.0),
-        focus_um=0.0,
-        cause="evaluation",
-        dose_gy=0.0,
-        beam_open=False,
-        exposure_start_ns=0,
-        exposure_end_ns=0,
-        read_ns=0,
+    info = replace(
+        blank_info(modality, pixel_size_um), position="field", cause="evaluation"
     )
     frame: Frame = read_only(Frame(info, np.ascontiguousarray(pixels)))
     return frame

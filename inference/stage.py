@@ -1,14 +1,16 @@
 """The inference stage: a frame in, its cells out."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.clock import stamp_ns
 from acquisition.records import (
     Frame,
-    FrameInfo,
     Modality,
     Segmented,
+    blank_info,
     read_only,
 )
 from configs.schema import Inference, Stand
@@ -82,20 +84,9 @@ class InferenceStage:
         """Compile all kernels and wake the engine with an empty frame (y, x)."""
         steps = 4 if modality == "slim" else 1
         now_ns = stamp_ns()
-        info = FrameInfo(
-            sequence=0,
-            time_s=0.0,
-            modality=modality,
-            channel="",
-            pixel_size_um=pixel_size_um,
-            exposure_ms=0.0,
-            saturation_dn=65535,
+        info = replace(
+            blank_info(modality, pixel_size_um),
             position="",
-            stage_yx_um=(0.0, 0.0),
-            focus_um=0.0,
-            cause="protocol",
-            dose_gy=0.0,
-            beam_open=False,
             exposure_start_ns=now_ns,
             exposure_end_ns=now_ns,
             read_ns=now_ns,

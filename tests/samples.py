@@ -1,5 +1,7 @@
 """Real records with made-up content, for tests of what carries them."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from acquisition.records import (
@@ -11,25 +13,17 @@ from acquisition.records import (
     Request,
     Segmented,
     Tracks,
+    blank_info,
 )
 
 
 def make_info(sequence: int = 1, time_s: float = 0.0) -> FrameInfo:
     """Give the header of a simulated four-step frame."""
-    return FrameInfo(
+    return replace(
+        blank_info("slim", 0.65),
         sequence=sequence,
         time_s=time_s,
-        modality="slim",
-        channel="",
-        pixel_size_um=0.65,
-        exposure_ms=8.0,
-        saturation_dn=65535,
-        position="dish",
-        stage_yx_um=(0.0, 0.0),
-        focus_um=0.0,
-        cause="protocol",
         dose_gy=3.5,
-        beam_open=False,
         exposure_start_ns=1_000,
         exposure_end_ns=2_000,
         read_ns=3_000,

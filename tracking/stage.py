@@ -1,12 +1,12 @@
 """The tracking stage: a segmented frame in, its complete analysis out."""
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from acquisition.clock import stamp_ns
-from acquisition.records import Analysed, Cells, FrameInfo, Segmented, read_only
+from acquisition.records import Analysed, Cells, Segmented, blank_info, read_only
 from configs.schema import Events, Tracking, Trigger
 from tracking.bank import Bank, forecast
 from tracking.events import EventRules
@@ -107,23 +107,11 @@ class TrackingStage:
 
 def _made_up(sequence: int) -> Segmented:
     """Give two cells that touch, in a field of 64 um, half a minute a frame."""
-    info = FrameInfo(
+    info = replace(
+        blank_info("slim", 1.0),
         sequence=sequence,
         time_s=30.0 * sequence,
-        modality="slim",
-        channel="",
-        pixel_size_um=1.0,
-        exposure_ms=1.0,
-        saturation_dn=65_535,
         position="warm-up",
-        stage_yx_um=(0.0, 0.0),
-        focus_um=0.0,
-        cause="protocol",
-        dose_gy=0.0,
-        beam_open=False,
-        exposure_start_ns=0,
-        exposure_end_ns=0,
-        read_ns=0,
     )
     blank = np.zeros((64, 64), np.uint16)
     cells = _two_cells()

@@ -15,11 +15,13 @@ from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
 from acquisition.clock import Clock
-from acquisition.records import Frame, FrameInfo, Health, Reply
+from acquisition.records import Frame, FrameInfo, Health, Reply, blank_info
 from acquisition.simulated.fields import render_field
 from acquisition.simulated.stand.assembly import SimulatedStand
 from acquisition.simulated.world import SHIPPED_WORLDS, World
@@ -86,20 +88,12 @@ class Show:
         )
 
     def _info(self, sequence: int, end_ns: int) -> FrameInfo:
-        return FrameInfo(
+        return replace(
+            blank_info("slim", self._pixel_um),
             sequence=sequence,
             time_s=sequence * INTERVAL_S,
-            modality="slim",
             channel="SLIM",
-            pixel_size_um=self._pixel_um,
-            exposure_ms=8.0,
-            saturation_dn=65_535,
-            position="dish",
-            stage_yx_um=(0.0, 0.0),
-            focus_um=0.0,
-            cause="protocol",
             dose_gy=self._stand.dose_gy,
-            beam_open=False,
             exposure_start_ns=end_ns - 32_000_000,
             exposure_end_ns=end_ns,
             read_ns=end_ns,

@@ -5,14 +5,14 @@ product finds no cell in an empty dish, and no event in a specimen that stands s
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.clock import Clock
-from acquisition.records import Analysed, Frame, FrameInfo
+from acquisition.records import Analysed, Frame, blank_info
 from acquisition.simulated.sections import Mix, Protocol
 from acquisition.simulated.specimen.dish import Specimen
 from acquisition.simulated.specimen.population import LifeState
@@ -153,23 +153,12 @@ class Pipeline:
     ) -> Analysed:
         """Analyse a frame (step, y, x)."""
         world = self._world
-        info = FrameInfo(
+        info = replace(
+            blank_info(world.optics.modality, world.optics.pixel_um),
             sequence=number + 1,
             time_s=time_s,
-            modality=world.optics.modality,
-            channel="",
-            pixel_size_um=world.optics.pixel_um,
             exposure_ms=world.camera.nominal_exposure_ms,
-            saturation_dn=65_535,
             position="control",
-            stage_yx_um=(0.0, 0.0),
-            focus_um=0.0,
-            cause="protocol",
-            dose_gy=0.0,
-            beam_open=False,
-            exposure_start_ns=0,
-            exposure_end_ns=0,
-            read_ns=0,
         )
         pixels.setflags(write=False)
         return self._tracking(self._inference(Frame(info, pixels)))

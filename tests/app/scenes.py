@@ -1,6 +1,7 @@
 """A small made-up culture that moves, dies and touches, as analysed frames."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from acquisition.records import (
     Request,
     Segmented,
     Tracks,
+    blank_info,
 )
 
 PIXEL_UM = 0.65
@@ -131,20 +133,11 @@ class Scene:
         return (centres_px - self.size_px / 2) * PIXEL_UM
 
     def _info(self, end_ns: int) -> FrameInfo:
-        return FrameInfo(
+        return replace(
+            blank_info("slim", PIXEL_UM),
             sequence=self.sequence,
             time_s=self.sequence * INTERVAL_S,
-            modality="slim",
-            channel="",
-            pixel_size_um=PIXEL_UM,
-            exposure_ms=8.0,
-            saturation_dn=65535,
-            position="dish",
-            stage_yx_um=(0.0, 0.0),
-            focus_um=0.0,
-            cause="protocol",
             dose_gy=3.5,
-            beam_open=False,
             exposure_start_ns=end_ns - 40_000_000,
             exposure_end_ns=end_ns,
             read_ns=end_ns + 2_000_000,

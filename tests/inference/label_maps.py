@@ -1,29 +1,20 @@
 """Drawn fields: the maps a perfect network would give, with the instances behind."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.records import FrameInfo, Modality
+from acquisition.records import FrameInfo, Modality, blank_info
 from inference.maps import Maps
 
 
 def make_info(modality: Modality = "slim", pixel_size_um: float = 0.65) -> FrameInfo:
     """Give the header of a frame at stage position y 100, x -50 um."""
-    return FrameInfo(
-        sequence=1,
-        time_s=0.0,
-        modality=modality,
-        channel="",
-        pixel_size_um=pixel_size_um,
-        exposure_ms=8.0,
-        saturation_dn=65535,
-        position="dish",
+    return replace(
+        blank_info(modality, pixel_size_um),
         stage_yx_um=(100.0, -50.0),
-        focus_um=0.0,
-        cause="protocol",
-        dose_gy=0.0,
-        beam_open=False,
         exposure_start_ns=1_000,
         exposure_end_ns=2_000,
         read_ns=3_000,
