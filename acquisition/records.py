@@ -133,7 +133,12 @@ class Segmented:
 
 @dataclass(frozen=True, slots=True)
 class Tracks:
-    """The tracks that are alive after a frame, one row a track, ordered by id."""
+    """The tracks that are alive after a frame, one row a track, ordered by id.
+
+    Of cells that fused into one blob, one track carries the blob; the others ride on
+    it: they bear the label of the blob too, and ``merged_with`` names the carrier. What
+    is measured on the blob is no measurement of a rider.
+    """
 
     track_id: NDArray[np.int64]  # (track,) from 1, never reused
     label: NDArray[np.int32]  # (track,) label in this frame, 0 while coasting
@@ -145,7 +150,10 @@ class Tracks:
     dead_probability: NDArray[np.float32]  # (track,) filtered over frames
     state: NDArray[np.uint8]  # (track,) CellState, dead is absorbing
     unsure: NDArray[np.bool_]  # (track,)
-    parent: NDArray[np.int64]  # (track,) 0 where unknown
+    parent: NDArray[np.int64]  # (track,) the cell it divided from, 0 where unknown
+    merged_with: NDArray[np.int64]  # (track,) whose blob it shares, 0: has its own
+    quality: NDArray[np.float32]  # (track,) 0 to 1, how sure the name is
+    provisional: NDArray[np.bool_]  # (track,) the name may still be revised
 
 
 @dataclass(frozen=True, slots=True)

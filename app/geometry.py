@@ -41,7 +41,8 @@ def marks_by_label(
     probability = np.zeros(size, np.float32)
     mark[cells.label] = _marks(cells.state, cells.unsure)
     probability[cells.label] = cells.dead_probability
-    seen = (tracks.label > 0) & (tracks.label < size)
+    own = (tracks.label > 0) & (tracks.merged_with == 0)
+    seen = own & (tracks.label < size)
     label = tracks.label[seen]
     mark[label] = _marks(tracks.state[seen], tracks.unsure[seen])
     track[label] = tracks.track_id[seen]

@@ -77,7 +77,8 @@ def compare_frame(
     true_id = overlaps.true_label[~np.isin(overlaps.true_label, small)]
     found = overlaps.found_label[~np.isin(overlaps.found_label, ignored_found)]
 
-    tracked = (tracks.label > 0) & np.isin(tracks.label, found)
+    own = (tracks.label > 0) & (tracks.merged_with == 0)  # a blob is one object
+    tracked = own & np.isin(tracks.label, found)
     track_of = dict(
         zip(
             tracks.label[tracked].tolist(),
@@ -128,7 +129,8 @@ def _mark(
 
 def show(cells: Cells, tracks: Tracks) -> Cells:
     """Give the cells with the filtered state of their tracks, where they have one."""
-    seen = (tracks.label > 0) & np.isin(tracks.label, cells.label)
+    own = (tracks.label > 0) & (tracks.merged_with == 0)
+    seen = own & np.isin(tracks.label, cells.label)
     row = np.searchsorted(cells.label, tracks.label[seen])
     changed = {}
     for name in ("dead_probability", "state", "unsure"):

@@ -85,6 +85,9 @@ def make_tracks(count: int) -> Tracks:
         state=np.ones(count, np.uint8),
         unsure=np.zeros(count, np.bool_),
         parent=np.zeros(count, np.int64),
+        merged_with=np.zeros(count, np.int64),
+        quality=np.ones(count, np.float32),
+        provisional=np.zeros(count, np.bool_),
     )
 
 

@@ -123,6 +123,9 @@ class Tracker:
             state=np.full(count, CellState.LIVE, np.uint8),
             unsure=np.ones(count, np.bool_),
             parent=np.zeros(count, np.int64),
+            merged_with=np.zeros(count, np.int64),
+            quality=np.ones(count, np.float32),
+            provisional=rows.seen < self._settings.confirm_frames,
         )
 
     def _predict(self, step_s: float) -> None:

@@ -79,7 +79,7 @@ class SegmentFacts:
 class Manifest:
     """The table of contents of a run; replaced as a whole, never edited in place."""
 
-    format: Literal["vigil-run/2"]
+    format: Literal["vigil-run/3"]
     state: str  # "recording", or how it ended: "ended", "faulted", "recovered" ...
     facts: schema.RunFacts
     segments: tuple[SegmentFacts, ...]

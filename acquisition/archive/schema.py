@@ -2,7 +2,7 @@
 
 A table row is one cell, track, forecast, event or frame; every row starts with the
 ``sequence`` of its frame. All types are fixed (no variable-length strings), little
-endian, and part of the format ``vigil-run/2``: a change of any of them is a new format.
+endian, and part of the format ``vigil-run/3``: a change of any of them is a new format.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from acquisition.records import (
     Tracks,
 )
 
-FORMAT: Final = "vigil-run/2"
+FORMAT: Final = "vigil-run/3"
 MANIFEST = "manifest.json"
 CONFIG = "config.toml"
 EVENTS = "events.jsonl"
@@ -148,6 +148,9 @@ TRACKS = np.dtype(
         ("state", "u1"),
         ("unsure", "u1"),
         ("parent", "<i8"),
+        ("merged_with", "<i8"),
+        ("quality", "<f4"),
+        ("provisional", "u1"),
     ]
 )
 HORIZONS = np.dtype([("sequence", "<i8"), ("horizon_s", "<f8")])
@@ -304,7 +307,7 @@ def cells_from_rows(rows: Rows, touching: Rows) -> Cells:
 
 def tracks_from_rows(rows: Rows) -> Tracks:
     """Give back the tracks of one frame."""
-    return Tracks(**_columns(rows, "unsure"))
+    return Tracks(**_columns(rows, "unsure", "provisional"))
 
 
 def forecast_from_rows(rows: Rows, horizons: Rows, model: str) -> Forecast:

@@ -185,4 +185,7 @@ class Scene:
             state=cells.state,
             unsure=cells.unsure,
             parent=np.zeros(row.size, np.int64),
+            merged_with=np.zeros(row.size, np.int64),
+            quality=np.ones(row.size, np.float32),
+            provisional=np.zeros(row.size, np.bool_),
         )

@@ -85,8 +85,8 @@ def test_a_folder_without_manifest_is_no_run(tmp_path: Path) -> None:
     [
         ("{", "cannot be read"),
         ("[]", "has format None"),
-        ('{"format": "vigil-run/9"}', "reads 'vigil-run/2'"),
-        ('{"format": "vigil-run/2"}', "is damaged: state"),
+        ('{"format": "vigil-run/9"}', "reads 'vigil-run/3'"),
+        ('{"format": "vigil-run/3"}', "is damaged: state"),
     ],
     ids=["torn", "foreign", "newer", "incomplete"],
 )

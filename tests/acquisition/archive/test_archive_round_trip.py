@@ -278,7 +278,7 @@ def test_plain_h5py_reads_the_tables(tmp_path: Path) -> None:
     write_one(tmp_path / "run", make_analysed(3, 1))
 
     with h5py.File(tmp_path / "run" / "seg-00000.h5") as file:
-        assert file.attrs["format"] == b"vigil-run/2"
+        assert file.attrs["format"] == b"vigil-run/3"
         assert file["frames/raw"].shape == (1, 4, 64, 64)
         assert file["analysis/cells"]["label"].tolist() == [1, 2, 3]
         assert file["analysis/index"]["cells"].tolist() == [[0, 3]]
