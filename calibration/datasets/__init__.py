@@ -16,6 +16,7 @@ from calibration.datasets.splits import (
     save_split,
     split_groups,
 )
+from calibration.datasets.tracks import PointTracks, load_tracks
 from calibration.datasets.usiigaci import load_usiigaci, load_usiigaci_timelapse
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Entry",
     "ImageSet",
     "LineageRow",
+    "PointTracks",
     "Sample",
     "fold_groups",
     "load_ctc",
@@ -33,6 +35,7 @@ __all__ = [
     "load_saut",
     "load_slimia",
     "load_split",
+    "load_tracks",
     "load_usiigaci",
     "load_usiigaci_timelapse",
     "read_lineage",
