@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracking.assignment import UNMATCHED, assign
+from tracking.partners import ClosePairs
 
 EVENT_WINDOW_S = 20 * 60.0
 """An event is right if it lies within this experiment time of the true one."""
@@ -56,23 +57,34 @@ class TrackScore:
         return _ratio(1000 * self.switches, self.true)
 
 
-def score_tracks(table: TrackTable) -> TrackScore:
+def score_tracks(table: TrackTable, close: ClosePairs | None = None) -> TrackScore:
     """Count after CLEAR (Bernardin and Stiefelhagen 2008) and IDF1 (Ristani 2016).
 
     With masks matched at half IoU a match is never a choice, so the rule to keep an
     earlier partner has nothing to decide. A switch is a true cell whose track differs
     from the one that last matched it.
+
+    Parameters
+    ----------
+    table
+        Objects and matches.
+    close
+        All pairs that could have been matches, by which identities are paired; absent:
+        the matches are all there are.
     """
     order = np.lexsort((table.match_frame, table.match_true))
     true, found = table.match_true[order], table.match_found[order]
     same_cell = true[1:] == true[:-1]
     switches = int((same_cell & (found[1:] != found[:-1])).sum())
+    if close is not None:
+        order = np.lexsort((close.frame, close.true))
+    pairs = (true, found) if close is None else (close.true[order], close.found[order])
     return TrackScore(
         true=table.true_id.size,
         found=table.found_id.size,
         matched=true.size,
         switches=switches,
-        identity_matched=_identity_matches(true, found),
+        identity_matched=_identity_matches(*pairs),
     )
 
 
