@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-SHIPPABLE = ("MIT", "BSD-3-Clause", "CC0-1.0", "public domain")
-"""Licences of data that shipped weights may be trained on."""
+Shippable = Literal["MIT", "BSD-3-Clause", "CC0-1.0", "public domain"]
+"""Licences of data that shipped weights may be trained on: a closed set."""
+SHIPPABLE: tuple[str, ...] = get_args(Shippable)
 NOT_STATED = "not stated"
 
 

@@ -11,8 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from acquisition.records import CellState
 from calibration.training.pixel_losses import pixel_loss
 from calibration.training.recipe import Losses
+
+UNTOLD = 3
+"""Class code of cells of which nobody says whether they live."""
+IGNORED = 4
+"""Class code of pixels of which nobody says whether they are cell."""
 
 _SEPARATION_BETA = 0.1
 """Where the smooth L1 turns from a square to a line."""
@@ -22,7 +28,7 @@ _SEPARATION_BETA = 0.1
 class Targets:
     """The truth of a batch."""
 
-    classes: Tensor  # (B, H, W) int64 CellState codes
+    classes: Tensor  # (B, H, W) int64 CellState codes, UNTOLD or IGNORED
     separation: Tensor  # (B, H, W) float, 0 at the border to 1 at the middle of a cell
     objects: Tensor  # (B, H, W) int64, 0 background, cells from 1 over the whole batch
     dead: Tensor  # (object,) float, 1 where cell ``index + 1`` is dead
@@ -50,13 +56,42 @@ def loss_parts(planes: Tensor, targets: Targets, weights: Losses) -> LossParts:
     # One split each: every slice would cost a plane of zeros on the way back.
     logits, separation = planes.float().split([3, 1], dim=1)
     _, live, dead = logits.unbind(dim=1)  # (B, H, W) each
-    class_weights = logits.new_tensor(weights.classes)
     return LossParts(
-        classes=pixel_loss(weights.pixels, logits, targets.classes, class_weights),
-        separation=functional.smooth_l1_loss(
-            separation[:, 0], targets.separation, beta=_SEPARATION_BETA
-        ),
+        classes=class_loss(logits, targets.classes, weights),
+        separation=separation_loss(separation[:, 0], targets),
         objects=object_loss(dead - live, targets, weights.min_object_px),
+    )
+
+
+def class_loss(logits: Tensor, classes: Tensor, weights: Losses) -> Tensor:
+    """Compare the classes of pixels, in so far as they are told.
+
+    Where only "cell" is told the likelihood is that of live and dead together, so that
+    nothing pulls to either; ignored pixels weigh nothing. With neither among them it
+    is the loss of the recipe; with them its cross-entropy.
+    """
+    class_weights = logits.new_tensor(weights.classes)
+    if int(classes.max()) <= CellState.DEAD:
+        return pixel_loss(weights.pixels, logits, classes, class_weights)
+    log_p = functional.log_softmax(logits, dim=1)  # (B, 3, H, W)
+    cell = log_p[:, CellState.LIVE :].logsumexp(dim=1, keepdim=True)
+    told = torch.cat([log_p, cell, torch.zeros_like(cell)], dim=1)  # (B, 5, H, W)
+    return functional.nll_loss(
+        told,
+        classes,
+        torch.cat([class_weights, class_weights[[CellState.LIVE]], log_p.new_zeros(1)]),
+    )
+
+
+def separation_loss(separation: Tensor, targets: Targets) -> Tensor:
+    """Compare the distances to the border ``(B, H, W)``, but for ignored pixels."""
+    known = targets.classes != IGNORED
+    if bool(known.all()):
+        return functional.smooth_l1_loss(
+            separation, targets.separation, beta=_SEPARATION_BETA
+        )
+    return functional.smooth_l1_loss(
+        separation[known], targets.separation[known], beta=_SEPARATION_BETA
     )
 
 
