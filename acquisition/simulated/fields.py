@@ -19,6 +19,8 @@ from acquisition.simulated.world import World
 
 RELAX_MIN = 8
 """Minutes the cells are given to part from each other before the picture."""
+_CONFLUENT = 0.2
+"""Share of the drawn cultures that cover most of the dish."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def randomise(world: World, rng: Generator) -> World:
     camera = {
         "background_e": _factor(rng, 800, 4000),
         "read_e": float(rng.uniform(1.0, 2.5)),
-        "flicker": float(rng.uniform(0.0, 0.004)),
+        "flicker": float(rng.uniform(0.0, 0.008)),
     }
     variant = world.model_copy(
         update={
@@ -139,10 +141,10 @@ def randomise(world: World, rng: Generator) -> World:
 def _draw_optics(world: World, rng: Generator) -> dict[str, Any]:
     optics = world.optics
     return {
-        "halo_um": _factor(rng, 25, 120),
+        "halo_um": _factor(rng, 25, 150),
         "ring_amplitude": float(rng.uniform(0.4, 0.8)),
-        "defocus_um": float(np.clip(rng.normal(0, 1.3), -4, 4)),
-        "step_error_rad": tuple(rng.normal(0, 0.015, 4).clip(-0.1, 0.1).tolist()),
+        "defocus_um": float(np.clip(rng.normal(0, 1.5), -4, 4)),
+        "step_error_rad": tuple(rng.normal(0, 0.02, 4).clip(-0.1, 0.1).tolist()),
         "vignetting": float(rng.uniform(0.0, 0.28)),
         "tilt_rad": float(rng.uniform(0.0, 0.15)),
         "speckle_mrad": _factor(rng, 3, 20),
@@ -154,14 +156,15 @@ def _draw_optics(world: World, rng: Generator) -> dict[str, Any]:
 
 def _draw_culture(world: World, rng: Generator) -> dict[str, Any]:
     cells = world.cells
+    density = (450, 900) if rng.random() < _CONFLUENT else (120, 450)
     mass = {
-        "median": cells.mass_pg.median * _factor(rng, 0.7, 1.6),
+        "median": cells.mass_pg.median * _factor(rng, 0.7, 2.0),
         "sigma": float(rng.uniform(0.22, 0.33)),
     }
     return {
-        "n": round(cells.n * float(rng.uniform(120, 450)) / 320),
+        "n": round(cells.n * float(rng.uniform(*density)) / 320),
         "mass_pg": cells.mass_pg.model_copy(update=mass),
-        "area_scale": cells.area_scale * _factor(rng, 0.75, 1.3),
+        "area_scale": cells.area_scale * _factor(rng, 0.75, 1.4),
         "irregularity": cells.irregularity * _factor(rng, 0.7, 1.4),
         "granules": cells.granules * _factor(rng, 0.6, 1.6),
         "floating_fraction": float(rng.uniform(0.0, 0.03)),

@@ -50,18 +50,33 @@ class Pool:
     """The fields on disk; those that appear while training runs join in.
 
     With all fields on disk beforehand a training run is reproducible; while they are
-    still being made, the draws follow what exists.
+    still being made, the draws follow what exists. With ``kept``, only that many of the
+    newest are held, and files of older ones may be gone.
     """
 
-    def __init__(self, paths: list[Path]) -> None:
-        self._waiting = list(paths)
+    def __init__(self, paths: list[Path], kept: int | None = None) -> None:
+        self._waiting = deque(paths)
+        self._kept = kept
         self.fields: list[TrainingField] = []
         self.refresh()
 
     def refresh(self) -> None:
         """Load the fields that have appeared, in order."""
+        if self._kept is not None and self._waiting:
+            self._skip_deleted()
+        arrived: list[TrainingField] = []
         while self._waiting and self._waiting[0].exists():
-            self.fields.append(load_field(self._waiting.pop(0)))
+            arrived.append(load_field(self._waiting.popleft()))
+        if arrived:  # a new list: batches are made in another thread
+            self.fields = [*self.fields, *arrived][-(self._kept or 0) :]
+
+    def _skip_deleted(self) -> None:
+        """Go on at the oldest field that will stay long enough to be read."""
+        present = {path.name for path in self._waiting[0].parent.glob("*.npz")}
+        there = [path for path in self._waiting if path.name in present]
+        staying = there[-(self._kept or 0) * 3 // 4 :]
+        while staying and self._waiting[0] != staying[0]:
+            self._waiting.popleft()
 
 
 def draw_crop(

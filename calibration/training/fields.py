@@ -215,7 +215,7 @@ def claim_folder(settings: Fields, directory: Path) -> None:
 
 def _origin(settings: Fields) -> str:
     """Hash all that decides what a field looks like but the number of fields."""
-    counts = {"train", "validation", "test", "held_out_worlds"}
+    counts = {"train", "kept", "validation", "test", "held_out_worlds"}
     digest = hashlib.sha256(settings.model_dump_json(exclude=counts).encode())
     for name in settings.worlds:
         digest.update(World.load(name).hash.encode())
@@ -229,14 +229,28 @@ def _origin(settings: Fields) -> str:
 def generate(settings: Fields, directory: Path, splits: tuple[Split, ...]) -> None:
     """Render every field of the splits that is not on disk yet.
 
+    Where fields are kept for a while only, the drawing goes on after the newest one.
     A process that renders for a training ends with it, also when that was killed.
     """
     parent = multiprocessing.parent_process()
     for split in splits:
-        for seed in settings.seeds(split):
+        kept = settings.kept if split == "train" else None
+        seeds = settings.seeds(split)
+        if kept is not None and (newest := newest_seed(settings, directory)):
+            seeds = range(newest + 1, seeds.stop)
+        for seed in seeds:
             if parent is not None and not parent.is_alive():
                 return
             path = field_path(directory, seed)
             if not path.exists():
                 save_field(path, make_field(settings, seed))
+            if kept is not None:
+                field_path(directory, seed - kept).unlink(missing_ok=True)
         logger.info("%s fields are complete", split)
+
+
+def newest_seed(settings: Fields, directory: Path) -> int | None:
+    """Give the seed of the training field that was drawn last; None without any."""
+    seeds = settings.seeds("train")
+    drawn = (int(path.stem) for path in directory.glob("*.npz"))
+    return max((seed for seed in drawn if seed in seeds), default=None)

@@ -50,6 +50,9 @@ class Fields(Section):
     size_px: int = Field(1024, ge=256, le=4096, multiple_of=32)
     """Edge of a field at this pixel size."""
     train: int = Field(400, ge=1)
+    kept: int | None = Field(None, ge=64)
+    """Fresh fields: the training fields held at once, of all that are drawn while the
+    training runs; a new one takes the place of the oldest. Absent: all are held."""
     validation: int = Field(12, ge=1)
     test: int = Field(20, ge=1)
     natural: Probability = 0.15
@@ -213,6 +216,14 @@ class Recipe(Section):
     losses: Losses = Losses()
     optimiser: Optimiser = Optimiser()
     compare: Comparison = Comparison()
+
+    @model_validator(mode="after")
+    def _losses_of_fields_that_stay(self) -> "Recipe":
+        if self.fields.kept is not None and self.drawing.kind == "hard":
+            raise ValueError(
+                'drawing.kind "hard" remembers losses of fields: leave out fields.kept'
+            )
+        return self
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -29,6 +29,7 @@ from calibration.training.fields import (
     field_path,
     generate,
     load_field,
+    newest_seed,
 )
 from calibration.training.learner import CHECKPOINT, Training
 from calibration.training.mining import LossMemory, rare_class_weights
@@ -47,7 +48,7 @@ _NICENESS = 10
 _REFRESH_STEPS = 100
 _FREE: dict[str, bool | set[str]] = {
     "compare": True,
-    "fields": {"train", "validation", "test", "held_out_worlds"},
+    "fields": {"train", "kept", "validation", "test", "held_out_worlds"},
     "optimiser": {"patience", "evaluate_every", "threads", "device", "precision"},
 }
 """What a recipe may change between the beginning of a run and its resumption."""
@@ -164,7 +165,10 @@ def _generate_quietly(recipe: Recipe, directory: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training ends this process
     if hasattr(os, "nice"):  # absent on Windows
         os.nice(_NICENESS)
-    generate(recipe.fields, directory, ("validation", "train", "test"))
+    if recipe.fields.kept is None:
+        generate(recipe.fields, directory, ("validation", "train", "test"))
+    else:  # the drawing of training fields ends with the training only
+        generate(recipe.fields, directory, ("validation", "test", "train"))
 
 
 class Course:
@@ -190,7 +194,7 @@ class Course:
 
     def run(self, maker: Any) -> Outcome:
         """Wait for the fields, train, and write the model."""
-        first = [*self._paths("validation"), *self._paths("train")[:_FIRST_FIELDS]]
+        first = [*self._paths("validation"), *self._first_paths()]
         goes_on = self._wait_for(first, maker)
         if goes_on:
             goes_on = self._train()
@@ -210,6 +214,16 @@ class Course:
     def _paths(self, split: Split) -> list[Path]:
         seeds = self.recipe.fields.seeds(split)
         return [field_path(self.fields, seed) for seed in seeds]
+
+    def _first_paths(self) -> list[Path]:
+        """Give the training fields that must be there before the first step."""
+        settings, paths = self.recipe.fields, self._paths("train")
+        newest = newest_seed(settings, self.fields)
+        if settings.kept is None or newest is None:
+            return paths[:_FIRST_FIELDS]
+        last = newest - settings.first_seed + 1
+        first = max(last - min(_FIRST_FIELDS, settings.kept // 2), 0)
+        return paths[first:last]
 
     def _wait_for(self, paths: list[Path], maker: Any) -> bool:
         """Wait until fields are on disk; False: whoever watches will not wait.
@@ -236,7 +250,7 @@ class Course:
         settings, training = self.recipe.optimiser, self.training
         validation = [load_field(path) for path in self._paths("validation")]
         self._resume()
-        pool = Pool(self._paths("train"))
+        pool = Pool(self._paths("train"), self.recipe.fields.kept)
         draws = Draws(
             settings.batch, self.recipe.seed, self.ranks.rank, self.ranks.processes
         )

@@ -1,6 +1,7 @@
 """A training run under way: worlds, draws, schedules, interruption, devices."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,12 @@ from acquisition.errors import BadConfig, BadInput, BadRun
 from calibration.training.batches import BatchMaker, Draws, Pool
 from calibration.training.devices import Ranks, choose_device, joined_ranks
 from calibration.training.export import NORMALISATION
-from calibration.training.fields import field_path, generate, load_field, make_field
+from calibration.training.fields import (
+    field_path,
+    generate,
+    load_field,
+    make_field,
+)
 from calibration.training.learner import Training, learning_rate
 from calibration.training.recipe import (
     FIRST_TRAINING_SEED,
@@ -129,6 +135,40 @@ def test_a_damaged_checkpoint_is_named(fields: Path, tmp_path: Path) -> None:
 
     with pytest.raises(BadRun, match=r"checkpoint\.pt: no checkpoint"):
         run(TINY, tmp_path, fields)
+
+
+def test_fresh_fields_take_the_place_of_the_oldest(
+    fields: Path, tmp_path: Path
+) -> None:
+    """Of all fields that are drawn the newest stay, in memory as on disk."""
+    settings = TINY.fields.model_copy(update={"kept": 2, "train": 3})
+    seeds = settings.seeds("train")
+    paths = [field_path(tmp_path, seed) for seed in (*seeds, seeds.stop)]
+    for path in paths[:2]:
+        shutil.copy(fields / path.name, path)
+    pool = Pool(paths, settings.kept)
+
+    generate(settings, tmp_path, ("train",))
+    pool.refresh()
+
+    assert [path.exists() for path in paths] == [False, True, True, False]
+    assert len(pool.fields) == 2
+    assert np.array_equal(pool.fields[1].phase, load_field(paths[2]).phase)
+    generate(settings.model_copy(update={"train": 4}), tmp_path, ("train",))
+    assert [path.exists() for path in paths] == [False, False, True, True]
+
+
+def test_a_resumed_run_takes_the_fresh_fields_that_are_left(
+    fields: Path, tmp_path: Path
+) -> None:
+    """A run whose oldest fields are gone goes on with those that are there."""
+    settings = TINY.fields.model_copy(update={"kept": 2})
+    place = shutil.copytree(fields, tmp_path / "fields")
+    field_path(place, settings.first_seed).unlink()
+
+    outcome = run(TINY.model_copy(update={"fields": settings}), tmp_path / "run", place)
+
+    assert outcome.state == "ended"
 
 
 def test_worlds_share_the_seeds_and_come_to_one_pixel_size() -> None:
