@@ -44,7 +44,8 @@ class TrackScore:
     def mota(self) -> float | None:
         """1 - (FN + FP + switches) / true objects; can be below zero."""
         wrong = self.true + self.found - 2 * self.matched + self.switches
-        return _ratio(self.true - wrong, self.true)
+        share = _ratio(wrong, self.true)
+        return None if share is None else 1 - share
 
     @property
     def idf1(self) -> float | None:

@@ -42,8 +42,9 @@ def keep_partners(close: ClosePairs) -> ClosePairs:
         last |= {int(close.true[row]): int(close.found[row]) for row in kept}
         chosen += sorted(kept)
     at = np.array(chosen, np.int64)
-    columns = (close.frame, close.true, close.found, close.distance)
-    return ClosePairs(*(column[at] for column in columns))
+    return ClosePairs(
+        close.frame[at], close.true[at], close.found[at], close.distance[at]
+    )
 
 
 def _kept(

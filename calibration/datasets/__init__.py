@@ -5,6 +5,7 @@ Nothing is shipped or downloaded; the licence of a set is noted in every sample.
 
 from calibration.datasets.ctc import LineageRow, load_ctc, read_lineage
 from calibration.datasets.folders import load_folder, load_live_dead
+from calibration.datasets.label_sequences import LabelSequence, load_label_sequence
 from calibration.datasets.livecell import load_livecell
 from calibration.datasets.records import Boxes, Entry, ImageSet, Sample
 from calibration.datasets.saut import load_saut
@@ -24,12 +25,14 @@ __all__ = [
     "Columns",
     "Entry",
     "ImageSet",
+    "LabelSequence",
     "LineageRow",
     "PointTracks",
     "Sample",
     "fold_groups",
     "load_ctc",
     "load_folder",
+    "load_label_sequence",
     "load_live_dead",
     "load_livecell",
     "load_saut",

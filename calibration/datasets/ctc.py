@@ -105,11 +105,12 @@ def read_lineage(path: Path) -> list[LineageRow]:
                 "and parent are wanted"
             )
         rows.append(LineageRow(*(int(word) for word in line.split())))
-    known = {row.track for row in rows} | {0}
+    begins = {row.track: row.first_frame for row in rows} | {0: -1}
     for row in rows:
-        if row.last_frame < row.first_frame or row.parent not in known:
+        mother = begins.get(row.parent, row.first_frame)
+        if row.last_frame < row.first_frame or mother >= row.first_frame:
             raise BadImages(
                 f"{path}: track {row.track} ends before it begins, or its parent "
-                f"{row.parent} is not in the file"
+                f"{row.parent} is not in the file or does not begin before it"
             )
     return rows
