@@ -6,6 +6,7 @@ Every record carries two times: ``time_s``, experiment time from the clock of th
 and monotonic nanoseconds (``*_ns``), which serve latency only.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, is_dataclass
 from enum import IntEnum
@@ -156,15 +157,21 @@ class Tracks:
     provisional: NDArray[np.bool_]  # (track,) the name may still be revised
 
 
+FORECAST_AFTER_FRAMES = 3
+"""A forecast is shown, and judged, once its track was seen in this many frames."""
+BAND_SIGMAS = math.sqrt(-2 * math.log(0.1))
+"""Radius of the disc that holds 90 % of a round Gaussian, in standard deviations."""
+
+
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Where every track is expected to be."""
+    """Where every track is expected to be; ``BAND_SIGMAS`` deviations hold 90 %."""
 
     track_id: NDArray[np.int64]  # (track,)
     horizon_s: NDArray[np.float64]  # (horizon,) experiment seconds ahead
     centre_um: NDArray[np.float64]  # (track, horizon, yx)
     sigma_um: NDArray[np.float64]  # (track, horizon) one standard deviation an axis
-    model: str  # "stay" or "constant velocity"
+    model: str  # "bank" or "transformer", which corrects the bank
 
 
 @dataclass(frozen=True, slots=True)

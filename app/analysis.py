@@ -61,6 +61,7 @@ def build_analysis(
     )
     tracking = TrackingStage(
         experiment.tracking,
+        experiment.forecast,
         experiment.events,
         experiment.triggers,
         first_id=1 + restarts * NAMES_PER_START,

@@ -3,11 +3,16 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.records import Analysed, Cells, CellState, FrameInfo, Tracks
+from acquisition.records import (
+    BAND_SIGMAS,
+    FORECAST_AFTER_FRAMES,
+    Analysed,
+    Cells,
+    CellState,
+    FrameInfo,
+    Tracks,
+)
 from app.view import Mark, Target
-
-SHOWN_AFTER_FRAMES = 3
-"""A forecast is drawn once its track was seen in this many frames."""
 
 
 class Place:
@@ -81,32 +86,39 @@ def contact_lines(cells: Cells, centre_px: NDArray[np.float64]) -> NDArray[np.fl
 
 
 def forecast_arrows(analysed: Analysed, place: Place) -> NDArray[np.float32]:
-    """Give arrows to the nearest horizon as pairs of points ``(2 arrow, yx)``, pixels.
+    """Give arrows to the last horizon as pairs of points ``(2 arrow, yx)``, pixels.
 
-    Left out are tracks younger than three frames, dead cells, and forecasts whose
-    band is wider than the cell itself.
+    Left out are tracks younger than three frames, dead cells, and horizons from the one
+    on whose band reaches farther than a cell diameter.
     """
-    row, ahead = _told(analysed)
+    row, ahead, horizon = _told(analysed)
     here = place.to_px(analysed.tracks.centre_um[row])
-    there = place.to_px(analysed.forecast.centre_um[ahead, 0])
+    there = place.to_px(analysed.forecast.centre_um[ahead, horizon])
     return np.stack((here, there), axis=1).reshape(-1, 2).astype(np.float32)
 
 
-def _told(analysed: Analysed) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Give the rows of tracks and of forecasts that are fit to be shown."""
+def _told(
+    analysed: Analysed,
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Give the rows of tracks and of forecasts that are fit to be shown, and how far.
+
+    The third is the last horizon up to which no band is wider than the cell.
+    """
     tracks, forecast = analysed.tracks, analysed.forecast
     if forecast.horizon_s.size == 0:
-        return np.empty(0, np.intp), np.empty(0, np.intp)
+        return np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0, np.intp)
     _, row, ahead = np.intersect1d(
         tracks.track_id, forecast.track_id, assume_unique=True, return_indices=True
     )
+    wide = BAND_SIGMAS * forecast.sigma_um[ahead] > 2 * tracks.radius_um[row, None]
+    horizons = np.where(wide.any(axis=1), wide.argmax(axis=1), wide.shape[1])
     told = (
         (tracks.label[row] > 0)
-        & (tracks.age_frames[row] >= SHOWN_AFTER_FRAMES)
+        & (tracks.age_frames[row] >= FORECAST_AFTER_FRAMES)
         & (tracks.state[row] == CellState.LIVE)
-        & (forecast.sigma_um[ahead, 0] <= 2 * tracks.radius_um[row])
+        & (horizons > 0)
     )
-    return row[told], ahead[told]
+    return row[told], ahead[told], horizons[told] - 1
 
 
 def find_target(
@@ -119,10 +131,10 @@ def find_target(
         return None
     y, x = place.to_px(tracks.centre_um[rows[0]])
     radius = float(tracks.radius_um[rows[0]]) / place.pixel_um
-    shown, ahead = _told(analysed)
+    shown, ahead, horizon = _told(analysed)
     band = None
-    for k in ahead[shown == rows[0]]:
-        there = place.to_px(analysed.forecast.centre_um[k, 0])
-        sigma = float(analysed.forecast.sigma_um[k, 0]) / place.pixel_um
-        band = (float(there[0]), float(there[1]), sigma)
+    for at in zip(ahead[shown == rows[0]], horizon[shown == rows[0]], strict=True):
+        there = place.to_px(analysed.forecast.centre_um[at])
+        reach_um = BAND_SIGMAS * float(analysed.forecast.sigma_um[at])
+        band = (float(there[0]), float(there[1]), reach_um / place.pixel_um)
     return Target(track_id, (float(y), float(x)), radius, band)

@@ -58,7 +58,7 @@ class Target:
     track_id: int
     centre_px: tuple[float, float]  # y, x
     radius_px: float
-    band_px: tuple[float, float, float] | None  # forecast y, x and its deviation
+    band_px: tuple[float, float, float] | None  # forecast y, x and its reach
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Every section is a frozen record with limits in the types. An unknown key is an 
 Each stage of the product receives only its own section.
 """
 
+import itertools
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -216,7 +217,7 @@ class Inference(Section):
 
 
 class Tracking(Section):
-    """Online linking and the first forecasts."""
+    """Online linking."""
 
     max_speed_um_per_min: Positive = 3.0
     """Fastest believable cell; sets the gate together with the interval."""
@@ -230,8 +231,26 @@ class Tracking(Section):
     """Frames after which a new cell is believed."""
     size_weight: float = Field(1.0, ge=0, le=100)
     """Weight of the logarithm of the area ratio in the cost."""
-    forecast: Literal["stay", "constant velocity"] = "stay"
-    forecast_horizons_s: tuple[Positive, ...] = (60.0, 300.0)
+
+
+class Forecasting(Section):
+    """Where the cells will be."""
+
+    model: Literal["auto", "bank", "transformer"] = "auto"
+    """The bank of walks, or the network that corrects it; auto: the network while it
+    has been the better one in this run, the bank otherwise."""
+    weights: str = "forecast"
+    """Name of shipped weights of the network, or the path of a folder with a card."""
+    horizons_s: tuple[Positive, ...] = Field(
+        (20.0, 60.0, 300.0, 1200.0, 3600.0), max_length=10
+    )
+    """Experiment seconds ahead, the nearest first."""
+
+    @model_validator(mode="after")
+    def _nearest_first(self) -> "Forecasting":
+        if any(b <= a for a, b in itertools.pairwise(self.horizons_s)):
+            raise ValueError(f"horizons_s must ascend (given: {list(self.horizons_s)})")
+        return self
 
 
 class DeathRule(Section):
@@ -341,6 +360,7 @@ class Experiment(Section):
     timelapse: Annotated[useq.MDASequence, BeforeValidator(_strict_timelapse)]
     inference: Inference = Inference()
     tracking: Tracking = Tracking()
+    forecast: Forecasting = Forecasting()
     events: Events = Events()
     triggers: tuple[Trigger, ...] = ()
     log: Log = Log()

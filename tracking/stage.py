@@ -7,10 +7,11 @@ import numpy as np
 
 from acquisition.clock import stamp_ns
 from acquisition.records import Analysed, Cells, Segmented, blank_info, read_only
-from configs.schema import Events, Tracking, Trigger
-from tracking.bank import Bank, forecast
+from configs.schema import Events, Forecasting, Tracking, Trigger
 from tracking.events import EventRules
+from tracking.forecaster import MODELS, Forecaster
 from tracking.requests import RequestRules
+from tracking.rolling import Scores
 from tracking.tracker import Tracker
 
 RECENTRED = "request-"
@@ -22,7 +23,7 @@ class _Position:
     """What watches one stage position."""
 
     tracker: Tracker
-    bank: Bank
+    forecaster: Forecaster
     rules: EventRules
 
 
@@ -38,11 +39,14 @@ class TrackingStage:
     def __init__(
         self,
         tracking: Tracking,
+        forecasting: Forecasting,
         events: Events,
         triggers: tuple[Trigger, ...],
         first_id: int = 1,
     ) -> None:
         self._tracking = tracking
+        self._forecasting = forecasting
+        self._scores = Scores(MODELS, len(forecasting.horizons_s))
         self._events = events
         self._triggers = triggers
         self._track_ids = itertools.count(first_id)
@@ -61,9 +65,11 @@ class TrackingStage:
             return self._measured_only(segmented)
         position = self._position(segmented.info.position)
         found = position.tracker.update(segmented)
+        time_s = segmented.info.time_s
+        position.forecaster.observe(time_s, segmented.cells, found)
         tracks, events = position.rules.update(segmented, found)
         tracks_ns = stamp_ns()
-        predicted = position.bank.update(segmented.info.time_s, tracks)
+        predicted = position.forecaster.forecast(tracks)
         forecast_ns = stamp_ns()
         requests = self._requests.update(segmented.info, events, forecast_ns)
         analysed = Analysed(
@@ -81,7 +87,9 @@ class TrackingStage:
 
     def warm_up(self) -> None:
         """Compile everything on made-up frames, and forget them."""
-        stage = TrackingStage(self._tracking, self._events, self._triggers)
+        stage = TrackingStage(
+            self._tracking, self._forecasting, self._events, self._triggers
+        )
         for sequence in (1, 2, 3):
             stage(_made_up(sequence))
 
@@ -89,14 +97,19 @@ class TrackingStage:
         if name not in self._positions:
             self._positions[name] = _Position(
                 Tracker(self._tracking, self._track_ids),
-                Bank(self._tracking),
+                self._forecaster(),
                 EventRules(self._events, self._event_ids),
             )
         return self._positions[name]
 
+    def _forecaster(self) -> Forecaster:
+        return Forecaster(
+            self._forecasting, self._tracking.localisation_um, self._scores
+        )
+
     def _measured_only(self, segmented: Segmented) -> Analysed:
         tracks = Tracker(self._tracking).present()
-        predicted = forecast(tracks, self._tracking)
+        predicted = self._forecaster().forecast(tracks)
         now_ns = stamp_ns()
         analysed = Analysed(
             segmented, tracks, predicted, (), (), now_ns, now_ns, now_ns

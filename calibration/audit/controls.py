@@ -21,7 +21,13 @@ from acquisition.simulated.world import World
 from calibration.audit.cells import AuditCells, Progress, stand_of
 from calibration.audit.classifiers import auroc, forest, held_out, linear
 from calibration.audit.features import FIRST_ORDER
-from configs.schema import SIMULATED_CHANNELS, Events, Inference, Tracking
+from configs.schema import (
+    SIMULATED_CHANNELS,
+    Events,
+    Forecasting,
+    Inference,
+    Tracking,
+)
 from inference.cards import load_model
 from inference.pixels import network_shape
 from inference.select import select_engine
@@ -146,7 +152,7 @@ class Pipeline:
             settings, card_um = Inference(engine="classical"), None
         engine, _, _ = select_engine(settings, network_shape(shape, pixel_um, card_um))
         self._inference = InferenceStage(engine, card_um, settings, stand_of(world))
-        self._tracking = TrackingStage(Tracking(), Events(), ())
+        self._tracking = TrackingStage(Tracking(), Forecasting(), Events(), ())
 
     def __call__(
         self, pixels: NDArray[np.uint16], number: int, time_s: float

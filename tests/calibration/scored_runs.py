@@ -50,7 +50,9 @@ def record_run(directory: Path, frames: int = 32, flaws: Flaws = Flaws()) -> Pat
     truth = TruthWriter(
         directory / "truth.h5", World.load("cho_10x"), 1, SIZE_PX, facts.pixel_size_um
     )
-    stage = TrackingStage(experiment.tracking, experiment.events, ())
+    stage = TrackingStage(
+        experiment.tracking, experiment.forecast, experiment.events, ()
+    )
     pixels = np.zeros((4, SIZE_PX, SIZE_PX), np.uint16)
     for sequence in range(1, frames + 1):
         cycle = show(STEP_S * sequence)

@@ -5,13 +5,15 @@ from dataclasses import replace
 import numpy as np
 from tracking_scenes import make_scene, walk
 
-from configs.schema import Events, Tracking, Trigger
+from configs.schema import Events, Forecasting, Tracking, Trigger
 from tracking.stage import TrackingStage
 
 
 def make_stage():
     """Give a stage that asks for a burst at every contact."""
-    return TrackingStage(Tracking(), Events(), (Trigger(event="contact"),))
+    return TrackingStage(
+        Tracking(), Forecasting(), Events(), (Trigger(event="contact"),)
+    )
 
 
 def at_position(scene, name):

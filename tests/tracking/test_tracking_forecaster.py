@@ -1,0 +1,137 @@
+"""Forecasts say where cells will be, how far off that may be, and how good they are."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from samples import make_cells, make_tracks
+from tracking_scenes import walk
+
+from acquisition.records import BAND_SIGMAS, CellState
+from configs.schema import Forecasting
+from tracking.forecaster import MODELS, Forecaster, measured_centres
+from tracking.rolling import MOST_WAITING, Scores
+
+HORIZONS = (60.0, 180.0)
+
+
+def make_forecaster(localisation_um=0.5, horizons_s=HORIZONS):
+    """Give a forecaster of these horizons, and its scores."""
+    scores = Scores(MODELS, len(horizons_s))
+    settings = Forecasting(model="bank", horizons_s=horizons_s)
+    return Forecaster(settings, localisation_um, scores), scores
+
+
+def make_frame(centre_um, state=CellState.LIVE):
+    """Give the cells and tracks of a frame with cells at these places."""
+    count = len(centre_um)
+    tracks = replace(
+        make_tracks(count),
+        centre_um=np.asarray(centre_um, float),
+        state=np.full(count, state, np.uint8),
+    )
+    return replace(make_cells(count), centre_um=tracks.centre_um), tracks
+
+
+def test_live_cells_go_on_and_dead_cells_stay():
+    """Of two cells on the same steady way, the dead one is forecast where it is."""
+    forecaster, _ = make_forecaster()
+    for minute in range(12):
+        here = np.array([[2.0 * minute, 0.0], [2.0 * minute, 50.0]])
+        cells, tracks = make_frame(here)
+        forecaster.observe(60.0 * minute, cells, tracks)
+    state = np.array([CellState.LIVE, CellState.DEAD], np.uint8)
+
+    mean, cov = forecaster.predict(replace(tracks, state=state), (180.0,))
+
+    assert mean[0, 0] == pytest.approx([28.0, 0.0], abs=0.7)
+    assert mean[1, 0] == pytest.approx([22.0, 50.0])
+    assert cov.shape == (2, 1, 2, 2)
+
+
+def test_bands_hold_nine_of_ten_cells_whose_errors_have_heavy_tails():
+    """Cells that leap as no walk does get bands that hold 90 % all the same."""
+    rng = np.random.default_rng(4)
+    steps = rng.standard_t(2.2, (90, 150, 2))
+    places = walk(150, 1, 0.0, 0)[0] + np.cumsum(steps, axis=0)
+    forecaster, scores = make_forecaster()
+
+    made = []
+    for minute, here in enumerate(places):
+        cells, tracks = make_frame(here)
+        forecaster.observe(60.0 * minute, cells, tracks)
+        made.append(forecaster.forecast(tracks))
+
+    inside = [
+        np.linalg.norm(made[i].centre_um[:, 0] - places[i + 1], axis=1)
+        <= BAND_SIGMAS * made[i].sigma_um[:, 0]
+        for i in range(40, 89)
+    ]
+    assert np.mean(inside) == pytest.approx(0.9, abs=0.03)
+    assert scores.figures("bank")["coverage"] == pytest.approx(0.9, abs=0.04)
+
+
+def test_the_score_is_the_error_that_was_made():
+    """Error and skill of a cell that walks straight: staying misses every step."""
+    forecaster, scores = make_forecaster(horizons_s=(60.0,))
+    for minute in range(60):
+        here = 2.0 * minute + np.array([[0.0, 0.0], [0.0, 50.0], [0.0, 90.0]])
+        cells, tracks = make_frame(here)
+        forecaster.observe(60.0 * minute, cells, tracks)
+        forecaster.forecast(tracks)
+
+    assert scores.figures("stay")["error_um"] == pytest.approx(np.sqrt(8))
+    assert scores.figures("stay")["skill"] == 0
+    assert scores.figures("bank")["skill"] > 0.95
+    assert scores.figures("bank", kind=1) is None
+
+
+def test_a_rider_on_a_blob_is_not_measured():
+    """Of tracks that share a blob, only the carrier of an unshared label is seen."""
+    cells, tracks = make_frame(walk(4, 1, 0.0, 0)[0])
+    label = np.array([1, 1, 3, 0], np.int32)
+    merged = np.array([0, 1, 0, 0])
+
+    seen, centre_um = measured_centres(
+        cells, replace(tracks, label=label, merged_with=merged)
+    )
+
+    assert seen.tolist() == [False, False, True, False]
+    assert centre_um[3].tolist() == tracks.centre_um[3].tolist()
+
+
+def test_frames_long_after_the_horizon_teach_nothing():
+    """An hour between frames says nothing about the next minute."""
+    forecaster, scores = make_forecaster()
+    for hour in range(30):
+        cells, tracks = make_frame(walk(40, 1, 5.0, seed=hour)[0])
+        forecaster.observe(3600.0 * hour, cells, tracks)
+        forecaster.forecast(tracks)
+
+    assert scores.figures("bank") is None
+    assert (scores.factor() == 1).all()
+
+
+def test_long_horizons_do_not_fill_the_memory():
+    """Of fast frames only as many forecasts wait as a horizon is cut into."""
+    forecaster, _ = make_forecaster(horizons_s=(60.0, 3600.0))
+    cells, tracks = make_frame(walk(3, 1, 0.0, seed=1)[0])
+
+    for frame in range(600):
+        forecaster.observe(2.5 * frame, cells, tracks)
+        forecaster.forecast(tracks)
+
+    waiting = forecaster.waiting
+    assert waiting[0] <= MOST_WAITING + 1
+    assert 1500 / 3600 * MOST_WAITING - 2 < waiting[1] <= MOST_WAITING + 1
+
+
+def test_no_tracks_give_an_empty_forecast():
+    """An empty field has a forecast with no rows, also before any frame."""
+    forecaster, _ = make_forecaster()
+    _, tracks = make_frame(np.empty((0, 2)))
+
+    made = forecaster.forecast(tracks)
+
+    assert made.centre_um.shape == (0, 2, 2)
+    assert made.sigma_um.shape == (0, 2)

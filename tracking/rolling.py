@@ -1,0 +1,181 @@
+"""How good the forecasts of this run have been, and how wide their bands must be.
+
+Every forecast is kept until its horizon has come and is then compared with where the
+cell was measured. From the errors come the figures of every model, live and dead cells
+apart, and the factor that makes a band hold 90 % of the cells: the conformal quantile
+of the errors relative to the stated deviations (Vovk et al. 2005; rolling, as cells and
+doses change).
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.records import BAND_SIGMAS
+
+COVER = 0.9
+ENOUGH = 50
+"""Errors that must have been seen before they say anything about the next ones."""
+RECENT = 4000
+"""So many of the newest errors make the band."""
+MEMORY = 20_000.0
+"""About so many of the newest errors make the figures."""
+MOST_WAITING = 60
+"""Forecasts that wait for a horizon, about; of faster frames not all are kept."""
+MOST_TRACKS = 1000
+"""Of more tracks than this only every second, third ... is compared."""
+LATE = 1.5
+"""A frame later than this many horizons says nothing about that horizon."""
+Squares = NDArray[np.float64]
+
+ERROR, SQUARE, NLL, COVERED, COUNT = range(5)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What the models said about one horizon in one frame."""
+
+    time_s: float
+    track_id: NDArray[np.int64]  # (track,)
+    dead: NDArray[np.bool_]  # (track,)
+    centre_um: NDArray[np.float32]  # (model, track, yx)
+    variance_um2: NDArray[np.float32]  # (model, track) of a measured centre, an axis
+    factor: NDArray[np.float64]  # (model, live dead) of the band that was stated
+
+
+class Scores:
+    """Figures of several models over all positions of a run.
+
+    Parameters
+    ----------
+    models
+        Names.
+    horizons
+        How many.
+    """
+
+    def __init__(self, models: tuple[str, ...], horizons: int) -> None:
+        self.models = models
+        shape = (len(models), horizons, 2)  # live, dead
+        self._sums = np.zeros((5, *shape))
+        self._recent = np.empty((*shape, RECENT), np.float32)
+        self._filled = np.zeros(shape[1:], np.int64)
+        self._factor = np.ones(shape)
+        self._stale = np.zeros(shape[1:], np.bool_)
+
+    def factor(self) -> NDArray[np.float64]:
+        """Give the factors on the stated deviations: (model, horizon, live dead).
+
+        Until enough errors were seen they are 1.
+        """
+        for horizon, kind in np.argwhere(self._stale).tolist():
+            count = min(int(self._filled[horizon, kind]), RECENT)
+            if count >= ENOUGH:
+                rank = min(math.ceil((count + 1) * COVER), count) - 1
+                seen = self._recent[:, horizon, kind, :count]
+                quantile = np.partition(seen, rank, axis=1)[:, rank]
+                self._factor[:, horizon, kind] = quantile / BAND_SIGMAS
+        self._stale[:] = False
+        return self._factor.copy()
+
+    def figures(self, model: str, kind: int = 0) -> dict[str, float] | None:
+        """Give error (um), skill over staying, NLL and coverage of live (0) cells.
+
+        Means over the horizons of which enough is known; ``None``: of none is.
+        """
+        sums = self._sums[:, self.models.index(model), :, kind]
+        still = self._sums[SQUARE, self.models.index("stay"), :, kind]
+        known = sums[COUNT] >= ENOUGH
+        if not known.any():
+            return None
+        error, square, nll, covered, count = sums[:, known]
+        return {
+            "error_um": float((error / count).mean()),
+            "skill": float((1 - square / np.maximum(still[known], 1e-12)).mean()),
+            "nll": float((nll / count).mean()),
+            "coverage": float((covered / count).mean()),
+        }
+
+    def learn(
+        self, horizon: int, made: Made, rows: NDArray[np.int64], away_um2: Squares
+    ) -> None:
+        """Take in squared errors (model, row) of some rows of a forecast."""
+        dead = made.dead[rows].astype(np.int64)
+        variance = np.maximum(made.variance_um2[:, rows], 1e-9).astype(np.float64)
+        relative = np.sqrt(away_um2 / variance)
+        band = BAND_SIGMAS * made.factor[:, dead]
+        scale = np.maximum(made.factor[:, dead] ** 2 * variance, 1e-9)
+        rows_of = np.stack(
+            (
+                np.sqrt(away_um2),
+                away_um2,
+                np.log(2 * np.pi * scale) + away_um2 / (2 * scale),
+                relative <= band,
+                np.ones_like(away_um2),
+            )
+        )
+        for kind in (0, 1):
+            mine = dead == kind
+            count = int(mine.sum())
+            if not count:
+                continue
+            self._sums[:, :, horizon, kind] *= math.exp(-count / MEMORY)
+            self._sums[:, :, horizon, kind] += rows_of[:, :, mine].sum(axis=2)
+            start = int(self._filled[horizon, kind])
+            at = (start + np.arange(count)) % RECENT
+            self._recent[:, horizon, kind, at] = relative[:, mine]
+            self._filled[horizon, kind] += count
+            self._stale[horizon, kind] = True
+
+
+class Waiting:
+    """The forecasts of one position whose horizon has not come yet."""
+
+    def __init__(self, horizons_s: tuple[float, ...]) -> None:
+        self._horizons_s = horizons_s
+        self._queues: tuple[deque[Made], ...] = tuple(deque() for _ in horizons_s)
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Number of forecasts that wait, by horizon."""
+        return tuple(len(queue) for queue in self._queues)
+
+    def wants(self, horizon: int, time_s: float) -> bool:
+        """Whether a forecast made now would be kept."""
+        queue = self._queues[horizon]
+        pause_s = self._horizons_s[horizon] / MOST_WAITING
+        return not queue or time_s - queue[-1].time_s >= pause_s
+
+    def add(self, horizon: int, made: Made) -> None:
+        """Keep a forecast."""
+        self._queues[horizon].append(made)
+
+    def settle(
+        self,
+        time_s: float,
+        track_id: NDArray[np.int64],
+        centre_um: NDArray[np.float64],
+        scores: Scores,
+    ) -> None:
+        """Compare what is due with where tracks are measured now; ids ascend."""
+        for horizon, horizon_s in enumerate(self._horizons_s):
+            for made in self._due(horizon, time_s):
+                elapsed = (time_s - made.time_s) / horizon_s
+                _, before, now = np.intersect1d(
+                    made.track_id, track_id, assume_unique=True, return_indices=True
+                )
+                if elapsed > LATE or not before.size:
+                    continue
+                error_um = made.centre_um[:, before] - centre_um[now]
+                # A frame that came late saw a longer way: scale as diffusion does.
+                away_um2 = (error_um**2).sum(axis=2) / elapsed
+                scores.learn(horizon, made, before, away_um2)
+
+    def _due(self, horizon: int, time_s: float) -> Iterator[Made]:
+        queue = self._queues[horizon]
+        while queue and queue[0].time_s + self._horizons_s[horizon] <= time_s:
+            yield queue.popleft()
