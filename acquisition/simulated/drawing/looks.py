@@ -8,7 +8,7 @@ contrast of the nucleus vary more over living cells than death changes them.
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.simulated.specimen.fates import dry_mass_pg
+from acquisition.simulated.specimen.fates import FRAGMENTATION_MIN, dry_mass_pg
 from acquisition.simulated.specimen.population import (
     BODIES,
     FIBRES,
@@ -33,8 +33,6 @@ IN_ONE_PIECE = (
     LifeState.GHOST,
 )
 """States in which a cell may bear blisters."""
-FRAGMENTATION_MIN = 150.0
-"""From the first fragments to nothing but bodies."""
 LOOK = np.dtype(
     [
         ("centre_um", "f8", 2),

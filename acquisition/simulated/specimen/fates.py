@@ -254,12 +254,9 @@ def _begin_apoptosis(
     rng: Generator,
 ) -> None:
     rows = np.flatnonzero(who)
-    if not len(rows):
-        return
     shrinking = np.ceil(rng.uniform(*world.death.apoptosis_min, len(rows)))
     rupture = np.ceil(rng.uniform(*world.death.rupture_h, len(rows)) * 60)
-    cells["since_min"][rows] = cells["commit_min"][rows] = now_min
-    cells["state"][rows] = LifeState.EARLY_APOPTOSIS
+    _begin_to_die(cells, rows, LifeState.EARLY_APOPTOSIS, now_min)
     cells["until_min"][rows] = now_min + shrinking
     cells["rupture_min"][rows] = now_min + np.maximum(rupture, shrinking + 10)
 
@@ -272,12 +269,20 @@ def _begin_necrosis(
     rng: Generator,
 ) -> None:
     rows = np.flatnonzero(who)
-    if not len(rows):
-        return
     swelling = np.ceil(rng.uniform(*world.death.swelling_min, len(rows)))
-    cells["since_min"][rows] = cells["commit_min"][rows] = now_min
-    cells["state"][rows] = LifeState.SWELLING
+    _begin_to_die(cells, rows, LifeState.SWELLING, now_min)
     cells["until_min"][rows] = cells["rupture_min"][rows] = now_min + swelling
+
+
+def _begin_to_die(
+    cells: NDArray[np.void],
+    rows: NDArray[np.intp],
+    first: LifeState,
+    now_min: float,
+) -> None:
+    """Enter the first state of a death."""
+    cells["since_min"][rows] = cells["commit_min"][rows] = now_min
+    cells["state"][rows] = first
 
 
 def _detach(
