@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from acquisition.errors import BadConfig
 from app.simulate import interruptible
 from calibration.training.export import export_model
+from calibration.training.folds import train_folds
 from calibration.training.recipe import load_recipe
 from calibration.training.train import FIELDS, HISTORY, Standing, train
 from configs.schema import SHIPPED
@@ -50,7 +51,9 @@ def run_training(
             shown.tell(standing)
             return not stopped.is_set()
 
-        outcome = train(path, folder, resume, watch)
+        outcome = train_folds(checked, folder, watch) or train(
+            path, folder, resume, watch
+        )
     return {
         "state": outcome.state,
         "run": str(folder),

@@ -58,6 +58,8 @@ class Metrics(_Part):
     fields: int = Field(ge=1)
     objects_live: int = Field(ge=0)
     objects_dead: int = Field(ge=0)
+    objects_untold: int = Field(0, ge=0)
+    """Cells of which nobody has said whether they live."""
     object_f1_live: Share | None = None
     object_f1_dead: Share | None = None
     object_f1_live_25: Share | None = None
@@ -68,6 +70,13 @@ class Metrics(_Part):
     """Of the mean logit inside the true mask."""
     ece: Share | None = None
     """Expected calibration error of the dead probability of whole cells."""
+    balanced_accuracy: Share | None = None
+    """Of the cells that were found."""
+    classical_f1_50: Share | None = None
+    """``instance_f1_50`` of the engine without a network on the same images."""
+    one_number_auroc: Share | None = None
+    """``auroc_dead`` of one number instead: the 98th percentile of the grey levels in
+    the box of a cell, less the median of the image."""
 
 
 class TrainingData(_Part):

@@ -142,13 +142,27 @@ def describe(card: Card, parameters: int, gflop: float) -> str:
 def _described(metrics: Sequence[Metrics]) -> list[str]:
     if not metrics:
         return ["  never measured"]
-    return [
-        f"  {one.data}: {one.objects_live} live and {one.objects_dead} dead cells, "
+    return [f"  {one.data}: {_figures(one)}" for one in metrics]
+
+
+def _figures(one: Metrics) -> str:
+    if one.objects_untold:
+        return (
+            f"{one.objects_untold} cells, instance F1 {_say(one.instance_f1_50)}, "
+            f"without a network {_say(one.classical_f1_50)}"
+        )
+    text = (
+        f"{one.objects_live} live and {one.objects_dead} dead cells, "
         f"object F1 at 25 % dead {_say(one.object_f1_live_25)} live "
         f"{_say(one.object_f1_dead_25)} dead, instance F1 {_say(one.instance_f1_50)}, "
         f"AUROC {_say(one.auroc_dead)}, calibration error {_say(one.ece)}"
-        for one in metrics
-    ]
+    )
+    if one.one_number_auroc is None:
+        return text
+    return (
+        f"{text}, balanced accuracy {_say(one.balanced_accuracy)}; brightness alone has "
+        f"AUROC {_say(one.one_number_auroc)}"
+    )
 
 
 def _say(value: float | None) -> str:

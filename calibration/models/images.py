@@ -131,6 +131,7 @@ def instance_row(found: InstanceCounts) -> Row:
         "instance_f1_75": found.f1_75,
         "iou_foreground": found.iou_foreground,
         "n_objects": found.true,
+        "n_found": found.found,
     }
 
 

@@ -103,8 +103,10 @@ def draw_crop(
     )
     separation = cv2.resize(field.separation[window], (size, size), None, 0, 0, way)
     image = ((phase - normalisation.offset) * normalisation.scale).astype(np.float32)
-    if settings.variants == "twenty_one":
-        image, labels, separation = _varied(image, labels, separation, rng)
+    if settings.variants != "plain":
+        if settings.variants == "twenty_one":
+            image = _recoloured(image, rng)
+        image, labels, separation = _moved(image, labels, separation, rng)
     image = _disturbed(image, settings, normalisation, rng)
     turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
     return Crop(
@@ -125,6 +127,7 @@ def assemble(
     for index, (crop, field) in enumerate(zip(crops, fields, strict=True)):
         present = np.unique(crop.labels)
         present = present[present > 0]
+        present = present[field.states[present] <= CellState.DEAD]  # the told ones
         number = np.zeros(len(field.states), np.int64)
         number[present] = np.arange(count + 1, count + 1 + len(present))
         objects[index] = number[crop.labels]
@@ -165,6 +168,8 @@ class BatchMaker:
     weigh
         Gives the weight (field,) of every field on disk, or None where all are alike.
         It is asked in the thread that trains, so that it follows from the steps done.
+    real
+        Gives a real image in place of a field, or None: `RealImages.draw`.
     """
 
     def __init__(
@@ -174,12 +179,14 @@ class BatchMaker:
         normalisation: Normalisation,
         draws: Draws,
         weigh: Callable[[], Weights | None] = lambda: None,
+        real: Callable[[np.random.Generator], TrainingField | None] = lambda _: None,
     ) -> None:
         self.pool = pool
         self.settings = settings
         self.normalisation = normalisation
         self.draws = draws
         self.weigh = weigh
+        self.real = real
 
     def make(self, step: int, weights: Weights | None = None) -> Batch:
         """Make the batch of a step from seed, step and weights alone."""
@@ -189,11 +196,12 @@ class BatchMaker:
             chosen = [int(rng.integers(len(fields))) for _ in range(self.draws.batch)]
         else:
             chosen = draw(weights, self.draws.batch, rng).tolist()
+        sources = [self.real(rng) or fields[one] for one in chosen]
         crops = [
-            draw_crop(fields[one], self.settings, self.normalisation, rng)
-            for one in chosen
+            draw_crop(field, self.settings, self.normalisation, rng)
+            for field in sources
         ]
-        return assemble(crops, [fields[one] for one in chosen], tuple(chosen))
+        return assemble(crops, sources, tuple(chosen))
 
     def ahead(self, first: int, last: int) -> Generator[Batch, None, None]:
         """Yield the batches of the steps below ``last``, made one thread ahead.
@@ -213,23 +221,27 @@ class BatchMaker:
             worker.shutdown(cancel_futures=True)
 
 
-def _varied(
+def _recoloured(
+    image: NDArray[np.float32], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Change the appearance as one variant of the 21-fold set does."""
+    black, white = _SEEN
+    grey = ((image - black) / (white - black)).clip(0, 1).astype(np.float32)
+    change = APPEARANCES[int(rng.integers(len(APPEARANCES)))]
+    return np.asarray(change(grey, rng) * (white - black) + black, np.float32)
+
+
+def _moved(
     image: NDArray[np.float32],
     labels: NDArray[np.uint16],
     separation: NDArray[np.uint8],
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint16], NDArray[np.uint8]]:
-    """Change appearance and place as one variant of the 21-fold set does."""
-    black, white = _SEEN
-    grey = (image - black) / (white - black)
-    change = APPEARANCES[int(rng.integers(len(APPEARANCES)))]
+    """Change the place of things as one variant of the 21-fold set does."""
     move = MOVES[int(rng.integers(len(MOVES)))]
-    grey = change(grey.clip(0, 1).astype(np.float32), rng)
     places = move((image.shape[0], image.shape[1]), rng)
-    moved = draw_through(grey.astype(np.float32), places, nearest=False)
-    seen = moved.astype(np.float32) * (white - black) + black
     return (
-        np.asarray(seen, np.float32),
+        np.asarray(draw_through(image, places, nearest=False), np.float32),
         draw_through(labels, places, nearest=True).astype(np.uint16),
         draw_through(separation, places, nearest=False).astype(np.uint8),
     )

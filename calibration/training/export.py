@@ -19,7 +19,8 @@ from calibration.training.fields import (
     load_field,
     make_world_field,
 )
-from calibration.training.recipe import Fields, Recipe, Split
+from calibration.training.real_figures import fold_figures, measure_held_out
+from calibration.training.recipe import Fields, Images, Recipe, Split
 from inference.cards import (
     Card,
     Golden,
@@ -46,12 +47,14 @@ _HELD_OUT_WORLD_SEEDS = (1, 8)
 _NOTICE = """{name}: weights of a network of vigil.
 
 Trained from {origin} on fields of the simulated microscope of vigil (around
-{worlds}; training seeds {first} to {last}). No recording of a real
-microscope went into this training. BSD-3-Clause, the vigil developers.
+{worlds}; training seeds {first} to {last}). {images}
+BSD-3-Clause, the vigil developers.
 """
+_NO_IMAGES = "No recording of a real\nmicroscope went into this training."
+_WITH_IMAGES = "Trained also on these images:"
 _ORIGINS = {True: "random numbers", False: "the weights of the model {}"}
+_NEVER_TESTED = "recordings of real microscopes: never tested on any"
 _ALWAYS = (
-    "recordings of real microscopes: never tested on any",
     "cells that float out of focus, or grow in several layers",
     "telling late apoptosis from secondary necrosis in a single frame",
 )
@@ -95,17 +98,29 @@ def export_model(
             make_world_field(settings, name, seed) for seed in range(first, last + 1)
         ]
         figures.append(measure_model(model, unseen, f"{name}, world as it stands"))
-    seeds = settings.seeds("train")
-    notice = _NOTICE.format(
+    card = card.model_copy(update={"simulated": tuple(figures)})
+    card = save_model(folder, card, weights, golden, notice(recipe))
+    if recipe.images:  # these are measured by the path that needs the folder
+        real = (*fold_figures(recipe, run), *measure_held_out(recipe, folder))
+        card = card.model_copy(update={"real": real})
+        save_model(folder, card, weights, golden, notice(recipe))
+    return folder
+
+
+def notice(recipe: Recipe) -> str:
+    """Give the text that travels with the weights: origin, licences, notices."""
+    seeds = recipe.fields.seeds("train")
+    images = [
+        f"- {one.source}: {one.licence}, {one.copyright}" for one in recipe.images
+    ]
+    return _NOTICE.format(
         name=recipe.name,
-        worlds=" and ".join(settings.worlds),
+        worlds=" and ".join(recipe.fields.worlds),
         origin=_ORIGINS[recipe.warm_start is None].format(recipe.warm_start),
         first=seeds[0],
         last=seeds[-1],
+        images="\n".join([_WITH_IMAGES, *images]) if images else _NO_IMAGES,
     )
-    card = card.model_copy(update={"simulated": tuple(figures)})
-    save_model(folder, card, weights, golden, notice)
-    return folder
 
 
 def _load_split(settings: Fields, directory: Path, split: Split) -> list[TrainingField]:
@@ -176,6 +191,22 @@ def _identity(name: str | None) -> str | None:
     return f"{name} {load_model(name).card.weights_sha256[:16]}"
 
 
+def _in_words(images: Images) -> str:
+    """Name a set of images as the card does."""
+    held_out = ", ".join(images.held_out)
+    return "; ".join(
+        part
+        for part in (
+            f"{images.source}, {images.licence}",
+            f"{images.um_per_px:g} um a pixel",
+            f"{images.share:.0%} of the crops",
+            f"never trained on: {held_out}" if held_out else "",
+            images.note,
+        )
+        if part
+    )
+
+
 def _draft(recipe: Recipe, steps: int, temperature: float) -> Card:
     """Give the card without figures and hashes, which come last."""
     settings = recipe.fields
@@ -193,8 +224,12 @@ def _draft(recipe: Recipe, steps: int, temperature: float) -> Card:
         classes=("background", "live", "dead"),
         temperature=temperature,
         training=TrainingData(
-            source="simulated microscope of vigil, domain randomisation per field",
-            worlds=tuple(f"{world.name} {world.hash}" for world in worlds),
+            source="simulated microscope of vigil, domain randomisation per field"
+            + (", and real images" if recipe.images else ""),
+            worlds=(
+                *(f"{world.name} {world.hash}" for world in worlds),
+                *map(_in_words, recipe.images),
+            ),
             seeds=(spans["train"],),
             held_out_seeds=(
                 _HELD_OUT_WORLD_SEEDS,
@@ -207,7 +242,12 @@ def _draft(recipe: Recipe, steps: int, temperature: float) -> Card:
         ),
         simulated=(),
         real=(),
-        not_good_for=(_CONTRASTS[settings.modality], *_ALWAYS),
+        not_good_for=(
+            *recipe.limits,
+            *(() if recipe.images else (_NEVER_TESTED,)),
+            _CONTRASTS[settings.modality],
+            *_ALWAYS,
+        ),
         licence="BSD-3-Clause",
         weights_sha256=_UNKNOWN,
         golden=Golden(frame_sha256=_UNKNOWN, maps_sha256=_UNKNOWN),

@@ -174,11 +174,12 @@ class Training:
         return True, memory
 
     def judge(self, fields: list[TrainingField]) -> ObjectMetrics:
-        """Evaluate the averaged network, and keep it if it is the best so far."""
+        """Evaluate the averaged network, and keep it if the recipe wants this one."""
         scores = score_objects(self.averaged, fields, NORMALISATION, self.device)
         metrics = object_metrics(scores)
         self.plateau.judge(metrics.mean_f1)
-        if metrics.mean_f1 > self.progress.best:
+        keeps_last = self.recipe.optimiser.keep == "last"
+        if keeps_last or metrics.mean_f1 > self.progress.best:
             self.progress.best = metrics.mean_f1
             self.progress.since_best = 0
             _write(self.averaged.state_dict(), self.directory / BEST)

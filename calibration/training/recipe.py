@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from acquisition.errors import BadConfig
 from acquisition.simulated.world import World
+from calibration.datasets.records import Shippable
 from configs.schema import Positive, Probability, Section
 from inference.architectures import Architecture, StemUNetShape
 from inference.pixels import RESAMPLING_RANGE
@@ -104,12 +105,32 @@ class Fields(Section):
         return self
 
 
+class Images(Section):
+    """Real images with masks or boxes that join the simulated fields."""
+
+    folder: str = Field(min_length=1)
+    """In the folder that the environment variable VIGIL_REAL_DATA names; or a path."""
+    source: str = Field(min_length=1)
+    """As the card names the set."""
+    licence: Shippable
+    copyright: str = Field(min_length=1)
+    """The notice that the licence asks to keep; it travels with the weights."""
+    um_per_px: Positive
+    """Pixel size of the images; it is never guessed."""
+    share: float = Field(gt=0, lt=1)
+    """Of the crops that are cut from these images."""
+    held_out: tuple[str, ...] = ()
+    """Groups (images, where the set has no groups) that only the test sees."""
+    note: str = ""
+    """What else the card has to say about the set, a pixel size assumed for example."""
+
+
 class Augmentation(Section):
     """Changes of a crop that keep its truth."""
 
-    variants: Literal["plain", "twenty_one"] = "plain"
-    """Beside scale, turns, gain, offset and noise: nothing more, or one of the changes
-    of appearance and one of the changes of place of the 21-fold set, for every crop."""
+    variants: Literal["plain", "moved", "twenty_one"] = "plain"
+    """Beside scale, turns, gain, offset and noise: nothing more; one of the changes of
+    place of the 21-fold set; or one of these and one of its changes of appearance."""
     crop_px: int = Field(384, ge=64, le=1024, multiple_of=32)
     scale: tuple[Positive, Positive] = (0.8, 1.25)
     gain: float = Field(0.08, ge=0, lt=1)
@@ -169,6 +190,9 @@ class Optimiser(Section):
     evaluate_every: int = Field(500, ge=1)
     patience: int = Field(8, ge=1)
     """Evaluations without a better one after which the training ends."""
+    keep: Literal["best", "last"] = "best"
+    """Weights that become the model: of the best evaluation, which sees simulated
+    fields alone, or the last ones, where real images count."""
     threads: int = Field(0, ge=0, le=256)
     """Threads of torch; 0: all cores."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -216,6 +240,27 @@ class Recipe(Section):
     losses: Losses = Losses()
     optimiser: Optimiser = Optimiser()
     compare: Comparison = Comparison()
+    images: tuple[Images, ...] = ()
+    folds: int = Field(0, ge=0, le=20)
+    """Trainings beforehand, each without a part of the real images, on which it is
+    measured; the last training sees all. 0: none."""
+    limits: tuple[str, ...] = ()
+    """What the model is not good for, beside what every card says."""
+
+    @model_validator(mode="after")
+    def _images_fit(self) -> "Recipe":
+        if not self.images:
+            if self.folds:
+                raise ValueError("folds part the real images; name some in [[images]]")
+            return self
+        if sum(one.share for one in self.images) >= 1:
+            raise ValueError("the shares of the images leave none to simulated fields")
+        if self.losses.pixels != "cross_entropy" or self.drawing.kind != "even":
+            raise ValueError(
+                "cells of unknown state, or known by boxes alone, need losses.pixels "
+                '"cross_entropy" and drawing.kind "even"'
+            )
+        return self
 
     @model_validator(mode="after")
     def _losses_of_fields_that_stay(self) -> "Recipe":

@@ -31,6 +31,7 @@ from calibration.training.fields import (
     load_field,
     newest_seed,
 )
+from calibration.training.images import load_images
 from calibration.training.learner import CHECKPOINT, Training
 from calibration.training.mining import LossMemory, rare_class_weights
 from calibration.training.recipe import Recipe, Split, load_recipe
@@ -187,6 +188,7 @@ class Course:
         self.fields = fields
         self.ranks = ranks
         self.watch = watch
+        self.images = load_images(recipe)
         self.training = Training(recipe, directory, ranks)
         self.memory = LossMemory(recipe.fields.train)
         self.minutes = 0.0  # spent before this process took over
@@ -260,6 +262,7 @@ class Course:
             NORMALISATION,
             draws,
             lambda: self._weights(pool.fields),
+            self.images.draw,
         )
         if training.progress.since_best >= settings.patience:
             return True
