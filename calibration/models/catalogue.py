@@ -160,8 +160,8 @@ def _figures(one: Metrics) -> str:
     if one.one_number_auroc is None:
         return text
     return (
-        f"{text}, balanced accuracy {_say(one.balanced_accuracy)}; brightness alone has "
-        f"AUROC {_say(one.one_number_auroc)}"
+        f"{text}, balanced accuracy {_say(one.balanced_accuracy)}; AUROC of the "
+        f"brightness alone {_say(one.one_number_auroc)}"
     )
 
 
