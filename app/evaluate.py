@@ -35,6 +35,7 @@ PRINTED = (
     "instance_f1_50",
     "instance_f1_75",
     "touching_f1_50",
+    "touching_recall_50",
     "iou_foreground",
     "ece",
     "auroc_dead",
@@ -159,6 +160,12 @@ def pages(result: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         rows = result[kind]
         keys = [key for key in PRINTED if any(key in row for row in rows)]
         yield title, [{key: row.get(key) for key in keys} for row in rows]
+        known = [row for row in rows if any(row.get("intervals", {}).values())]
+        if known:
+            yield (
+                f"{title}: 95 % intervals over fields",
+                [_ranges(row) for row in known],
+            )
         refused = [row for row in rows if row.get("reason")]
         if refused:
             yield (
@@ -178,3 +185,12 @@ def pages(result: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
                 for key in summary["median"]
             ],
         )
+
+
+def _ranges(row: dict[str, Any]) -> dict[str, Any]:
+    """Say the intervals of a row in words."""
+    said = {
+        key: None if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
+        for key, ends in row["intervals"].items()
+    }
+    return {"name": row["name"], **said}

@@ -7,11 +7,16 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.records import Cells, CellState, Frame
+from acquisition.records import Cells, CellState, Frame, Segmented
 from calibration.metrics.instances import CLOSE_IOU, f1_among
 from calibration.metrics.objects import ObjectTable, tabulate
 from calibration.metrics.overlaps import find_overlaps, match_objects
-from calibration.metrics.strata import edge_labels, touching_labels
+from calibration.metrics.strata import (
+    edge_labels,
+    gradient_energy,
+    low_quantile,
+    touching_labels,
+)
 from calibration.shots import frame_of
 from configs.schema import Inference, Stand
 from inference.cards import Card, find_model, load_card
@@ -25,6 +30,10 @@ from inference.pixels import (
 )
 from inference.select import select_engine
 from inference.stage import InferenceStage
+
+BLURRED = 0.1
+"""This share of the true cells of a field, those of the least gradient energy, counts
+as out of focus."""
 
 Labels = NDArray[np.uint16]
 Shape = tuple[int, int]
@@ -79,10 +88,20 @@ class Analyst:
         BadModel
             If the pixel size does not suit the model, or no engine can serve it.
         """
+        segmented = self.segment(frame, stand)
+        return segmented.labels, segmented.cells
+
+    def segment(self, frame: Frame, stand: Stand) -> Segmented:
+        """Give the whole record of a frame, as the live path does.
+
+        Raises
+        ------
+        BadModel
+            If the pixel size does not suit the model, or no engine can serve it.
+        """
         engine = self._engine(frame.pixels.shape[1:], frame.info.pixel_size_um)
         stage = InferenceStage(engine, self.card.um_per_px, self._settings, stand)
-        segmented = stage(frame)
-        return segmented.labels, segmented.cells
+        return stage(frame)
 
     def find_in_phase(
         self, phase: NDArray[np.uint16], pixel_size_um: float
@@ -112,6 +131,7 @@ class Judged:
     objects: ObjectTable
     on_edge: NDArray[np.bool_]  # (row of the table) true cells cut by the border
     touching: NDArray[np.bool_]  # (row of the table) true cells that touch another
+    blurred: NDArray[np.bool_]  # (row of the table) true cells out of focus
     touching_f1: float | None  # instance F1 of these
     true: int
     found: int
@@ -124,6 +144,7 @@ def judge(
     states: Mapping[int, int],
     found: tuple[Labels, Cells],
     smallest_px: float,
+    image: NDArray[np.generic] | None = None,
 ) -> Judged:
     """Compare what was found in a field with its truth.
 
@@ -139,6 +160,8 @@ def judge(
         Label map and cells.
     smallest_px
         Smallest area of a cell.
+    image
+        (y, x) phase or grey levels that tell who is out of focus; absent: nobody.
     """
     labels, cells = found
     overlaps = find_overlaps(truth, labels)
@@ -156,12 +179,24 @@ def judge(
         objects=table,
         on_edge=_mark(true_label, edge_labels(truth), table),
         touching=_mark(true_label, touching, table),
+        blurred=_mark(true_label, _blurred(truth, true_label, image), table),
         touching_f1=f1_among(overlaps, touching) if touching.size else None,
         true=true_label.size,
         found=kept.size,
         matched=rows.size,
         matched_closely=int((overlaps.iou[rows] >= CLOSE_IOU).sum()),
     )
+
+
+def _blurred(
+    truth: Labels, true_label: NDArray[np.int64], image: NDArray[np.generic] | None
+) -> NDArray[np.int64]:
+    """Give the labels of the cells that look out of focus beside the others."""
+    if image is None:
+        return true_label[:0]
+    energy = gradient_energy(image, truth)
+    values = np.array([energy[one] for one in true_label.tolist()])
+    return true_label[low_quantile(values, BLURRED)]
 
 
 def _mark(

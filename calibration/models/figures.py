@@ -1,12 +1,15 @@
 """The figures of a set of fields, and their median and worst over several sets."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from acquisition.records import CellState
 from calibration.metrics.confidence import calibration_error
+from calibration.metrics.intervals import bootstrap
 from calibration.metrics.objects import (
     DEAD_SHARE,
     FEWEST_OBJECTS,
@@ -33,6 +36,7 @@ SUMMARISED = (
     "ece",
 )
 BETTER_LOW = ("ece",)
+RESAMPLES = 500
 
 
 def figures_of(fields: Sequence[Judged]) -> Row:
@@ -59,6 +63,7 @@ def figures_of(fields: Sequence[Judged]) -> Row:
         "instance_f1_50": instance_f1(matched, true, found),
         "instance_f1_75": instance_f1(closely, true, found),
         "touching_f1_50": _mean_over(fields),
+        **_shares(table, fields),
         **_probabilities(table),
         "n_objects": true,
         "n_live": live,
@@ -102,6 +107,57 @@ def _probabilities(table: ObjectTable) -> Row:
         "auroc_dead": auroc(probability, dead) if enough else None,
         "balanced_accuracy": balanced_accuracy(called, dead) if enough else None,
         "unsure_share": float(table.unsure[both].mean()) if both.any() else None,
+    }
+
+
+def _shares(table: ObjectTable, fields: Sequence[Judged]) -> Row:
+    """Give the recall of touching cells, and how many errors a flag announces.
+
+    A true cell is flagged at the edge of the field or out of focus; it is an error if
+    it is missed, called wrong or unsure.
+    """
+    touching, edge, blurred = (
+        np.concatenate([getattr(field, name) for field in fields])
+        for name in ("touching", "on_edge", "blurred")
+    )
+    true = table.true_state > 0
+    right = (table.true_state == table.found_state) & ~table.unsure
+    flagged = edge | blurred
+    return {
+        "touching_recall_50": _share(table.found_state > 0, touching),
+        "flagged_errors": _share(flagged, true & ~right),
+        "flagged_cells": _share(flagged, true),
+    }
+
+
+def _share(hit: NDArray[np.bool_], among: NDArray[np.bool_]) -> float | None:
+    """Give the share of some rows that is hit; None of fewer than 50."""
+    return float(hit[among].mean()) if among.sum() >= FEWEST_OBJECTS else None
+
+
+def intervals_of(fields: Sequence[Judged]) -> dict[str, list[float] | None]:
+    """Give the 95 % intervals (low, high) of the summarised figures over fields.
+
+    Whole fields are drawn: cells of one field share optics and culture. None where a
+    figure is not stated, or there is one field alone.
+    """
+
+    @cache
+    def row(drawn: tuple[int, ...]) -> Row:
+        return figures_of([fields[at] for at in drawn])
+
+    def figure(key: str, rows: NDArray[np.int64]) -> float:
+        value = row(tuple(sorted(rows.tolist())))[key]
+        return float("nan") if value is None else float(value)
+
+    names = [str(at) for at in range(len(fields))]
+    found = {
+        key: bootstrap(partial(figure, key), names, resamples=RESAMPLES)
+        for key in SUMMARISED
+    }
+    return {
+        key: None if np.isnan([one.estimate, one.low]).any() else [one.low, one.high]
+        for key, one in found.items()
     }
 
 

@@ -11,7 +11,7 @@ from acquisition.simulated.fields import render_field
 from acquisition.simulated.world import World
 from calibration.audit.cells import stand_of
 from calibration.models.analyst import Analyst, Judged, judge
-from calibration.models.figures import Row, figures_of
+from calibration.models.figures import Row, figures_of, intervals_of
 from calibration.shots import frame_of, shoot
 from inference.cards import Card
 
@@ -120,12 +120,13 @@ def _evaluate(
             shot = shoot(field, world, seed, modality)
             frame = frame_of(shot, modality, field.pixel_size_um)
             try:
-                found = analyst.find(frame, stand_of(world))
+                found = analyst.segment(frame, stand_of(world))
             except BadModel as error:
                 refused[at] = str(error)
                 continue
             smallest = analyst.smallest_um2 / field.pixel_size_um**2
-            judged[at].append(judge(field.labels, truth, found, smallest))
+            cells = (found.labels, found.cells)
+            judged[at].append(judge(field.labels, truth, cells, smallest, found.phase))
         tell(world.name, (done + 1) / len(seeds))
     return [
         {
@@ -133,6 +134,7 @@ def _evaluate(
             "kind": kind_of(analyst.card, world),
             "modality": modality_for(analyst.card, world),
             **(dict.fromkeys(CONTRACT) if refused[at] else figures_of(judged[at])),
+            "intervals": {} if refused[at] else intervals_of(judged[at]),
             "seeds": seeds,
             "reason": refused[at],
         }

@@ -15,7 +15,7 @@ from calibration.audit.cells import stand_of
 from calibration.datasets.folders import load_folder
 from calibration.datasets.records import Boxes
 from calibration.models.analyst import Analyst, judge
-from calibration.models.figures import figures_of, summarise_rows
+from calibration.models.figures import figures_of, intervals_of, summarise_rows
 from calibration.models.images import (
     box_iou,
     call_figures,
@@ -141,6 +141,41 @@ def test_figures_of_few_cells_are_not_stated(field: Field, analyst: Analyst) -> 
 
     assert larger.true < all_of_them.true
     assert figures_of([larger])["mean_object_f1"] is None
+
+
+def test_intervals_draw_whole_fields(field: Field, analyst: Analyst) -> None:
+    """One field says nothing of others; equal fields leave no doubt, others do."""
+    seen = analyst.segment(
+        frame_of(field.frames, "slim", field.pixel_size_um),
+        stand_of(World.load("demo")),
+    )
+    cells = (seen.labels, seen.cells)
+    truth = dict(zip(field.ids.tolist(), field.state.tolist(), strict=True))
+    good = judge(field.labels, truth, cells, 1.0, seen.phase)
+    bad = judge(field.labels[::-1], truth, cells, 1.0, seen.phase)
+
+    certain, open_ = intervals_of([good, good]), intervals_of([good, bad, bad])
+
+    assert intervals_of([good])["instance_f1_50"] is None
+    assert certain["instance_f1_50"] == [figures_of([good])["instance_f1_50"]] * 2
+    assert open_["instance_f1_50"][0] < open_["instance_f1_50"][1]  # type: ignore[index]
+
+
+def test_errors_are_counted_by_their_flags(field: Field, analyst: Analyst) -> None:
+    """Where every cell is missed, errors carry flags as often as cells do."""
+    seen = analyst.segment(
+        frame_of(field.frames, "slim", field.pixel_size_um),
+        stand_of(World.load("demo")),
+    )
+    truth = dict(zip(field.ids.tolist(), field.state.tolist(), strict=True))
+    nothing = (np.zeros_like(seen.labels), seen.cells)
+
+    judged = judge(field.labels, truth, nothing, 1.0, seen.phase)
+    row = figures_of([judged])
+
+    assert judged.blurred.mean() == pytest.approx(0.1, abs=0.02)
+    assert row["flagged_errors"] == row["flagged_cells"] > judged.on_edge.mean()
+    assert row["touching_recall_50"] in (None, 0.0)
 
 
 def test_median_and_worst_name_the_world() -> None:
