@@ -1,0 +1,151 @@
+"""Contacts that are over are looked at again; nobody waits, nothing is rewritten."""
+
+import numpy as np
+import pytest
+
+from tracking.episodes import Episode, EpisodeLog, Moment, rejoin
+from tracking.robust import Contact, RobustCourses, Rules
+from tracking.smoothing import smooth_course
+from tracking.solver import EpisodeSolver
+from tracking.window import Sighting
+
+RULES = Rules(lam=1.0, noise_um=1.0, max_speed_um_per_s=5.0)
+FIELD = (-100.0, -100.0, 100.0, 100.0)
+SHORT, TALL = np.array([5.0, 3.0, 1.0, 0.1]), np.array([5.6, 3.5, 1.0, 0.1])
+
+
+def crossing(*, swapped, looks=True):
+    """Give two cells that run through each other, hidden for four frames of 20."""
+    rng = np.random.default_rng(1)
+    at = np.arange(20.0)
+    one = np.stack((at - 10, 0.3 * (at - 10)), axis=1)
+    centre_um = np.stack((one, one * [-1, 1])) + rng.normal(0, 0.3, (2, 20, 2))
+    look = np.stack([np.tile(SHORT, (20, 1)), np.tile(TALL, (20, 1))])
+    look += rng.normal(0, 0.03, look.shape)
+    seen = np.ones((2, 20), np.bool_)
+    seen[:, 8:12] = False
+    if swapped:
+        centre_um[:, 12:], look[:, 12:] = centre_um[::-1, 12:], look[::-1, 12:]
+    if not looks:
+        look[:] = np.nan
+    frames = np.arange(1, 21)
+    ids = np.array([4, 9])
+    return Episode(ids, frames, at, centre_um, centre_um.copy(), seen, look)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_names_are_exchanged_only_where_they_were_swapped(swapped):
+    """The looks before and after a contact tell who came out."""
+    order, gain = rejoin(crossing(swapped=swapped), 1.0, 1.0)
+
+    assert order == ((1, 0) if swapped else (0, 1))
+    assert (gain > 12) == swapped
+
+
+def test_without_evidence_everyone_stays_who_they_were():
+    """A steady course alone does not outvote the tracker."""
+    episode = crossing(swapped=False, looks=False)
+
+    assert rejoin(episode, 1.0, 1.0) == ((0, 1), 0.0)
+
+
+def test_courses_obey_speed_and_walls_where_the_banded_solve_does_not():
+    """No step is faster than allowed, no place outside the walls."""
+    time_s = np.arange(12.0)
+    places = np.zeros((2, 12, 2))
+    places[:, 6:] = 30.0
+    contact = Contact(time_s, places, np.ones((2, 12)), (-1.0, -1.0, 20.0, 20.0))
+
+    course, method = RobustCourses(RULES).solve(contact)
+
+    assert method == "osqp"
+    assert np.abs(np.diff(course, axis=1)).max() <= 5 + 1e-3
+    assert course.max() <= 20 + 1e-3
+    banded = smooth_course(time_s, places, np.ones((2, 12), np.bool_), 1.0)
+    assert np.abs(np.diff(banded, axis=1)).max() > 5
+
+
+def test_without_limits_the_solver_gives_the_banded_course():
+    """Where neither speed, walls nor outliers matter both solvers agree to 1e-6."""
+    rules = Rules(lam=1.0, noise_um=1e3, max_speed_um_per_s=1e3)
+    episode = crossing(swapped=False)
+    contact = Contact(episode.time_s, episode.centre_um, np.ones((2, 20)))
+
+    course, _ = RobustCourses(rules).solve(contact)
+
+    banded = smooth_course(
+        episode.time_s, episode.centre_um, np.ones((2, 20), np.bool_), 1.0
+    )
+    assert np.abs(course - banded).max() <= 1e-6
+
+
+def test_what_cannot_be_solved_is_banded_and_says_so():
+    """Too many frames for the solver give the banded course with the reason."""
+    episode = crossing(swapped=True)
+    long = np.linspace(0, 19, 80)
+    rows = np.searchsorted(episode.time_s, long, side="right") - 1
+    stretched = Episode(
+        episode.track_id,
+        np.arange(80),
+        np.arange(80.0),
+        *(getattr(episode, name)[:, rows] for name in ("centre_um", "said_um")),
+        episode.seen[:, rows],
+        episode.look[:, rows],
+    )
+    solver = EpisodeSolver(RULES, patient=True)
+
+    answer = solver.collect(solver.submit(stretched, FIELD))
+
+    assert answer.method.startswith("banded: 2 cells in 80 frames")
+    assert answer.order == (1, 0)
+
+
+def test_a_late_answer_is_not_waited_for():
+    """An answer that is not there yet is banded at once, and flagged."""
+    solver = EpisodeSolver(RULES)
+
+    answer = solver.collect(solver.submit(crossing(swapped=True), FIELD))
+
+    assert answer.method == "banded: the answer was late"
+    assert answer.order == (0, 1)
+
+
+def moment(at, ids, centre_um):
+    """Give one frame of cells that all have outlines."""
+    ids = np.array(ids)
+    centre_um = np.array(centre_um, np.float64)
+    sighting = Sighting(at, float(at), ids, centre_um, np.ones(ids.size, np.bool_))
+    return Moment(sighting, centre_um, np.zeros((ids.size, 4)))
+
+
+def test_an_episode_lasts_until_all_of_a_group_are_apart():
+    """Three cells in a chain are one episode, with frames before and after."""
+    log = EpisodeLog()
+    pairs = {6: [(1, 2)], 7: [(2, 3), (2, 1)], 9: [(2, 3)]}
+    closed = {}
+    for at in range(1, 20):
+        here = moment(at, [1, 2, 3, 8], [(0, 0), (0, 9), (0, 18), (50, 50)])
+        touching = np.array(pairs.get(at, []), np.int64).reshape(-1, 2)
+        for episode in log.update(here, touching):
+            closed[at] = episode
+
+    assert list(closed) == [14]
+    assert closed[14].track_id.tolist() == [1, 2, 3]
+    assert closed[14].sequence.tolist() == list(range(1, 15))
+
+
+def test_groups_too_large_are_counted():
+    """Five cells that touched are left out, and that is counted."""
+    log = EpisodeLog()
+    ids = list(range(1, 6))
+    chain = np.array([(one, one + 1) for one in ids[:-1]])
+    nobody = np.empty((0, 2), np.int64)
+    here = [(0, 9 * one) for one in ids]
+
+    closed = [
+        log.update(moment(at, ids, here), chain if at == 6 else nobody)
+        for at in range(1, 20)
+    ]
+
+    assert not any(closed)
+    assert log.left_out == 1
