@@ -130,6 +130,7 @@ class Segmented:
     phase_ns: int
     network_ns: int
     cells_ns: int
+    prior_shift: float = 0.0  # log odds that dead_probability got for the run's share
 
 
 @dataclass(frozen=True, slots=True)

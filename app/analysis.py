@@ -1,6 +1,8 @@
 """The whole analysis of a frame, assembled from its stages."""
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 
 from acquisition.records import Analysed, Command, Frame, Modality
 from acquisition.runner import Analyse, experiment_of
@@ -8,6 +10,7 @@ from acquisition.simulated.world import World
 from configs.schema import Experiment, Inference, Stand
 from inference.cards import Card, load_model
 from inference.pixels import network_shape
+from inference.prevalence import Prevalence
 from inference.select import select_engine
 from inference.stage import InferenceStage
 from tracking.stage import TrackingStage
@@ -19,17 +22,30 @@ NAMES_PER_START = 1_000_000
 class Analysis:
     """From a frame to all that it leads to."""
 
-    def __init__(self, inference: InferenceStage, tracking: TrackingStage) -> None:
+    def __init__(
+        self,
+        inference: InferenceStage,
+        tracking: TrackingStage,
+        prevalence: Prevalence,
+    ) -> None:
         self._inference = inference
         self._tracking = tracking
+        self._prevalence = prevalence
 
     def __call__(self, frame: Frame) -> Analysed:
-        """Analyse one frame."""
-        return self._tracking(self._inference(frame))
+        """Analyse one frame.
+
+        The filters of the tracks weigh what a frame shows, whatever the share of dead
+        cells; only then are the probabilities of the frame brought to that share.
+        """
+        analysed = self._tracking(self._inference(frame))
+        return replace(analysed, segmented=self._prevalence(analysed.segmented))
 
     def facts(self) -> dict[str, float]:
-        """Give what the stages count."""
-        return {"refused_triggers": self._tracking.refused}
+        """Give what the stages count, and the share of dead cells that is assumed."""
+        facts = {"refused_triggers": float(self._tracking.refused)}
+        share = self._prevalence.share
+        return facts if math.isnan(share) else facts | {"dead_share": share}
 
 
 def build_analysis(
@@ -71,7 +87,9 @@ def build_analysis(
 
     if card is not None and experiment.microscope.modality not in card.modalities:
         notes = (*notes, _warning(card, experiment.microscope.modality))
-    return Analysis(inference, tracking), notes
+    share = None if card is None else card.training.dead_share
+    prevalence = Prevalence(share, experiment.inference)
+    return Analysis(inference, tracking, prevalence), notes
 
 
 def _warning(card: Card, modality: Modality) -> str:

@@ -214,6 +214,9 @@ class Inference(Section):
     """A second maximum must rise this much above the saddle to part a cell."""
     unsure_band: tuple[Probability, Probability] = (0.35, 0.65)
     """Dead probabilities of a single frame in this band are marked unsure."""
+    follow_prevalence: bool = True
+    """Correct dead probabilities where the dead are clearly rarer or commoner in this
+    run than in the training of the model; what was added is recorded with the frame."""
 
 
 class Tracking(Section):

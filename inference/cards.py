@@ -91,6 +91,8 @@ class TrainingData(_Part):
     """Ranges never trained on: validation, calibration, test."""
     steps: int = Field(ge=1)
     seed: int = Field(ge=0)
+    dead_share: float | None = Field(None, gt=0, lt=1)
+    """Share of dead cells in the fields that the probabilities were calibrated on."""
     warm_start: str | None = None
     """Model whose weights the training began with."""
 

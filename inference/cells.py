@@ -59,7 +59,7 @@ def find_cells(
     size = np.array(labels.shape)
     from_middle = (middle_px - (size - 1) / 2) * info.pixel_size_um
     probability = 1 / (1 + np.exp(-logit))
-    low, high = settings.unsure_band
+    state, unsure = call_cells(probability, settings.unsure_band)
     mean_phase, dry_mass = _phase_columns(sums, info, stand)
     cells = Cells(
         label=np.arange(1, count + 1, dtype=np.int32),
@@ -70,15 +70,22 @@ def find_cells(
         mean_phase_rad=mean_phase.astype(np.float32),
         dry_mass_pg=dry_mass.astype(np.float32),
         dead_probability=probability.astype(np.float32),
-        state=np.where(probability > 0.5, CellState.DEAD, CellState.LIVE).astype(
-            np.uint8
-        ),
-        unsure=(probability >= low) & (probability <= high),
+        state=state,
+        unsure=unsure,
         touches_edge=(box[:, :2] == 0).any(axis=1) | (box[:, 2:] == size).any(axis=1),
         box_px=box,
         touching=_touching(labels),
     )
     return labels, cells
+
+
+def call_cells(
+    probability: NDArray[np.float64], unsure_band: tuple[float, float]
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Give state (cell,) and doubt (cell,) of cells with these P(dead)."""
+    low, high = unsure_band
+    state = np.where(probability > 0.5, CellState.DEAD, CellState.LIVE)
+    return state.astype(np.uint8), (probability >= low) & (probability <= high)
 
 
 def part(

@@ -104,6 +104,7 @@ ANALYSIS = np.dtype(
         ("forecast", "<i8", (2,)),
         ("model", "S64"),
         ("engine", "S64"),
+        ("prior_shift", "<f8"),
         ("forecast_model", "S64"),
         ("received_ns", "<i8"),
         ("phase_ns", "<i8"),

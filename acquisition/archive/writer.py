@@ -234,6 +234,7 @@ class RunWriter:
                 row[column] = span
         row["model"] = schema.encode_text(segmented.model)
         row["engine"] = schema.encode_text(segmented.engine)
+        row["prior_shift"] = segmented.prior_shift
         row["forecast_model"] = schema.encode_text(analysed.forecast.model)
         for name in ("received_ns", "phase_ns", "network_ns", "cells_ns"):
             row[name] = getattr(segmented, name)

@@ -18,6 +18,7 @@ from calibration.training.fields import (
     field_path,
     load_field,
     make_world_field,
+    newest_seed,
 )
 from calibration.training.real_figures import fold_figures, measure_held_out
 from calibration.training.recipe import Fields, Images, Recipe, Split
@@ -79,15 +80,15 @@ def export_model(
     BadRun
         If a validation or test field of the recipe is missing.
     """
+    directory = fields or run / "fields"
+    recipe = _as_trained(recipe, directory)
     settings = recipe.fields
-    validation, test = (
-        _load_split(settings, fields or run / "fields", split) for split in _HELD_OUT
-    )
+    validation, test = (_load_split(settings, directory, split) for split in _HELD_OUT)
     network, steps = load_best(recipe, run)
     scores = score_objects(network, validation, NORMALISATION)
     weights = shipped_weights(network)
     temperature = fit_temperature(scores.logit, scores.dead)
-    card = _draft(recipe, steps, temperature)
+    card = _draft(recipe, steps, temperature, float(scores.dead.mean()) or None)
     golden = golden_frame(card, weights, validation[0])
     model = Model(card, weights, golden)
     drawn = f"{' and '.join(settings.worlds)}, random worlds and mixes"
@@ -105,6 +106,16 @@ def export_model(
         card = card.model_copy(update={"real": real})
         save_model(folder, card, weights, golden, notice(recipe))
     return folder
+
+
+def _as_trained(recipe: Recipe, directory: Path) -> Recipe:
+    """Give the recipe with the fields that were drawn, every world named once."""
+    settings = recipe.fields
+    newest = newest_seed(settings, directory)
+    drawn: dict[str, Any] = {"worlds": tuple(dict.fromkeys(settings.worlds))}
+    if settings.kept is not None and newest is not None:
+        drawn["train"] = newest - settings.first_seed + 1
+    return recipe.model_copy(update={"fields": settings.model_copy(update=drawn)})
 
 
 def notice(recipe: Recipe) -> str:
@@ -207,7 +218,9 @@ def _in_words(images: Images) -> str:
     )
 
 
-def _draft(recipe: Recipe, steps: int, temperature: float) -> Card:
+def _draft(
+    recipe: Recipe, steps: int, temperature: float, dead_share: float | None
+) -> Card:
     """Give the card without figures and hashes, which come last."""
     settings = recipe.fields
     worlds = [World.load(name) for name in settings.worlds]
@@ -238,6 +251,7 @@ def _draft(recipe: Recipe, steps: int, temperature: float) -> Card:
             ),
             steps=steps,
             seed=recipe.seed,
+            dead_share=dead_share,
             warm_start=_identity(recipe.warm_start),
         ),
         simulated=(),
