@@ -215,8 +215,8 @@ class Inference(Section):
     unsure_band: tuple[Probability, Probability] = (0.35, 0.65)
     """Dead probabilities of a single frame in this band are marked unsure."""
     follow_prevalence: bool = True
-    """Correct dead probabilities where the dead are clearly rarer or commoner in this
-    run than in the training of the model; what was added is recorded with the frame."""
+    """Correct dead probabilities where the dead are clearly rarer in this run than in
+    the training of the model; what was added is recorded with the frame."""
 
 
 class Tracking(Section):

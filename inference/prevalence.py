@@ -1,10 +1,10 @@
-"""Probabilities of death where the dead are far rarer or commoner than in training.
+"""Probabilities of death where the dead are far rarer than in training.
 
 A network learns how common the dead were in its training fields. On a run with another
 share its probabilities are off by a known factor, and the share itself can be found
 from the probabilities alone, without a label (Saerens, Latinne and Decaestecker 2002).
 The estimate takes any other strangeness of the images for a share as well, so that it
-is only followed where the shares differ clearly.
+is only followed where the dead are clearly rarer; upwards it did harm.
 """
 
 from collections import deque
@@ -27,7 +27,7 @@ FEWEST_CELLS = 50
 PRIOR_CELLS = 50.0
 """Cells of every frame that the share of the training stands for."""
 CLEAR_FACTOR, STILL_FACTOR = 2.0, 1.6
-"""Shares that differ by the first are followed, until only by the second."""
+"""A share is followed when the training's is this much larger, until it is less so."""
 MOST_CHANGE = 0.1
 """Largest change of the log odds from one frame of a position to the next."""
 _SMALLEST = 1e-4
@@ -169,9 +169,8 @@ class Prevalence:
         if training is None or cells.size < FEWEST_CELLS * frames:
             position.follows = False
             return 0.0
-        ratio = estimate_share(cells, training) / training
-        bar = STILL_FACTOR if position.follows else CLEAR_FACTOR
-        position.follows = max(ratio, 1 / ratio) > bar
+        rarer = training / estimate_share(cells, training)
+        position.follows = rarer > (STILL_FACTOR if position.follows else CLEAR_FACTOR)
         if not position.follows:
             return 0.0
         share = estimate_share(cells, training, PRIOR_CELLS * frames)
