@@ -1,6 +1,7 @@
 """What is checked before a run directory exists and anything moves."""
 
 import shutil
+import tempfile
 from pathlib import Path
 
 from acquisition.errors import BadConfig, BadRun
@@ -39,6 +40,26 @@ def nearest_folder(path: Path) -> Path:
     except OSError as error:
         raise BadRun(f"{path} cannot be reached: {error}; give --output") from error
     return folder
+
+
+def free_bytes(path: Path) -> int:
+    """Give the free bytes of the disk on which a path would be made.
+
+    Raises
+    ------
+    BadRun
+        If nothing can be written there.
+    """
+    folder = nearest_folder(path)
+    try:
+        # Rights do not tell: root may write anywhere but not into /proc.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BadRun(
+            f"{path}: {folder} cannot be written ({error.strerror}); give --output"
+        ) from error
+    return shutil.disk_usage(folder).free
 
 
 def _check_timelapse(experiment: Experiment) -> None:
@@ -80,9 +101,9 @@ def _check_model(experiment: Experiment) -> None:
 
 
 def _check_disk(experiment: Experiment, parent: Path) -> None:
-    folder = nearest_folder(parent)
-    free_gb = shutil.disk_usage(folder).free / 1e9
+    free_gb = free_bytes(parent) / 1e9
     if free_gb < experiment.log.min_free_gb:
+        folder = nearest_folder(parent)
         raise BadRun(
             f"{folder}: {free_gb:.1f} GB free, log.min_free_gb asks for "
             f"{experiment.log.min_free_gb:g}; free some space or give --output"

@@ -1,6 +1,5 @@
 """``vigil simulate``: synthetic data sets of a world, and audits of it."""
 
-import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -16,10 +15,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from acquisition.errors import BadInput
 from acquisition.simulated.world import World
 from app.contact_sheet import ContactSheet
-from app.preflight import nearest_folder
+from app.preflight import free_bytes
 from calibration.audit.report import QUICK, Effort, audit_world
 from calibration.data_set import TRUTH, Plan, Shown, make_data_set
-from calibration.forecast_oracle import write_oracle
+from calibration.forecast_oracle import DRAWS, seconds_a_frame, write_oracle
 
 LARGEST_SEED = 2**31 - 1
 LARGEST_SET = 1_000_000
@@ -65,7 +64,10 @@ def simulate(name_or_path: str, wishes: Wishes) -> dict[str, Any]:
         "seed": wishes.seed,
     }
     if wishes.output is not None:
-        result |= _make(_plan(world, wishes), wishes.output, wishes.preview)
+        plan = _plan(world, wishes)
+        if wishes.oracle:
+            _announce_oracle(plan)
+        result |= _make(plan, wishes.output, wishes.preview)
         if wishes.oracle and result["state"] == "ended":
             with _progress() as bar:
                 truth = wishes.output / TRUTH
@@ -91,10 +93,16 @@ def _check(world: World, wishes: Wishes) -> None:
         raise BadInput(
             f"--preview {wishes.preview}: it shows a data set, give --output"
         )
+    if wishes.preview is not None and wishes.preview.suffix.lower() != ".png":
+        raise BadInput(f"--preview {wishes.preview}: give a name that ends in .png")
     if wishes.oracle and wishes.output is None:
         raise BadInput("--oracle belongs to a data set: give --output DIR")
     if (wishes.quick or wishes.controls) and not wishes.audit:
         raise BadInput("--quick and --controls belong to --audit")
+    _check_numbers(wishes)
+
+
+def _check_numbers(wishes: Wishes) -> None:
     if not 0 <= wishes.seed <= LARGEST_SEED:
         raise BadInput(
             f"--seed {wishes.seed}: give a whole number from 0 to {LARGEST_SEED}"
@@ -123,7 +131,7 @@ def _plan(world: World, wishes: Wishes) -> Plan:
         size_px=wishes.size_px,
     )
     assert wishes.output is not None
-    free = shutil.disk_usage(nearest_folder(wishes.output)).free
+    free = free_bytes(wishes.output)
     if plan.bytes > free:
         raise BadInput(
             f"{wishes.output}: {plan.frames} frames need about "
@@ -131,6 +139,15 @@ def _plan(world: World, wishes: Wishes) -> Plan:
             "fewer frames or name another disk"
         )
     return plan
+
+
+def _announce_oracle(plan: Plan) -> None:
+    """Say on stderr what the oracle will cost, for it can be hours."""
+    minutes = plan.frames * seconds_a_frame(plan.world, plan.seed, plan.size_px) / 60
+    Console(stderr=True, soft_wrap=True).print(
+        f"oracle: {DRAWS} futures of each of {plan.frames} frames, about "
+        f"{max(minutes, 0.1):.1f} min on this machine after the frames"
+    )
 
 
 def _make(plan: Plan, output: Path, preview: Path | None) -> dict[str, Any]:

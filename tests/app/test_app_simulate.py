@@ -1,6 +1,7 @@
 """The command ``vigil simulate``: data sets, their truth, and wrong wishes."""
 
 import csv
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,8 @@ from acquisition.errors import BadInput
 from acquisition.simulated.truth.file import TruthReader
 from acquisition.simulated.world import World
 from app.simulate import Wishes, interruptible, simulate
-from calibration.data_set import Plan, Shown, make_data_set
+from calibration.data_set import TRUTH, Plan, Shown, make_data_set
+from calibration.forecast_oracle import write_oracle
 from tests.app.live_runs import result_of, start, vigil, wait_for
 
 SMALL = Wishes(seed=3, frames=3, interval_s=90.0, size_px=256)
@@ -72,8 +74,10 @@ def test_the_preview_is_a_picture(made: Path) -> None:
     assert (made.parent / "s.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_the_oracle_is_a_table_of_probabilities(tmp_path: Path) -> None:
-    """Every visible cell has its forecasts; the dead are dead at any horizon."""
+def test_the_oracle_is_a_table_of_probabilities(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every visible cell has its forecasts, the dead stay dead, the cost is told."""
     wishes = replace(SMALL, frames=1, size_px=128, output=tmp_path / "set", oracle=True)
 
     simulate("demo", wishes)
@@ -85,6 +89,20 @@ def test_the_oracle_is_a_table_of_probabilities(tmp_path: Path) -> None:
     told = [float(row["dead_3600s"]) for row in rows]
     assert all(0 <= p <= 1 for p in told)
     assert all(p == 1 for p, dead in zip(told, last.dead, strict=True) if dead)
+    said = capsys.readouterr().err
+    assert re.search(r"oracle: 100 futures of each of 1 frames, about \d", said)
+
+
+def test_an_interrupted_oracle_leaves_no_table(made: Path, tmp_path: Path) -> None:
+    """Ctrl-C leaves neither a half table nor its scratch file."""
+
+    def interrupt(what: str, share: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_oracle(tmp_path, made / TRUTH, interrupt)
+
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("modality", ["phase_contrast", "brightfield"])
@@ -154,6 +172,8 @@ def test_the_first_interrupt_is_kept_and_the_second_ends() -> None:
         ({"interval_s": float("nan")}, "--interval nan"),
         ({"quick": True}, "belong to --audit"),
         ({"frames": 1_000_000, "size_px": 4096}, "GB are free"),
+        ({"preview": Path("sheet.jpg")}, r"--preview sheet.jpg: give .* in \.png"),
+        ({"output": Path("/proc/set")}, "/proc cannot be written"),
     ],
     ids=lambda given: next(iter(given)) if isinstance(given, dict) else "",
 )
