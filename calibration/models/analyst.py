@@ -28,6 +28,7 @@ from inference.pixels import (
     place_back,
     resample,
 )
+from inference.prevalence import Prevalence
 from inference.select import select_engine
 from inference.stage import InferenceStage
 
@@ -80,6 +81,10 @@ class Analyst:
         """Names of the engines that served."""
         return tuple(sorted({engine.name for engine in self._engines.values()}))
 
+    def prevalence(self) -> Prevalence:
+        """Give what corrects the probabilities of the frames of one run."""
+        return Prevalence(self.card.training.dead_share, self._settings)
+
     def find(self, frame: Frame, stand: Stand) -> tuple[Labels, Cells]:
         """Give label map and cells of a frame, as the live path does.
 
@@ -128,7 +133,8 @@ class Analyst:
 class Judged:
     """One field or image: what was there, what was found, which were the same."""
 
-    objects: ObjectTable
+    objects: ObjectTable  # called as the model is calibrated
+    natural: ObjectTable  # called for the share of dead cells that is there
     on_edge: NDArray[np.bool_]  # (row of the table) true cells cut by the border
     touching: NDArray[np.bool_]  # (row of the table) true cells that touch another
     blurred: NDArray[np.bool_]  # (row of the table) true cells out of focus
@@ -145,6 +151,7 @@ def judge(
     found: tuple[Labels, Cells],
     smallest_px: float,
     image: NDArray[np.generic] | None = None,
+    corrected: Cells | None = None,
 ) -> Judged:
     """Compare what was found in a field with its truth.
 
@@ -162,6 +169,9 @@ def judge(
         Smallest area of a cell.
     image
         (y, x) phase or grey levels that tell who is out of focus; absent: nobody.
+    corrected
+        The found cells with probabilities for the share of dead cells of the run
+        (`inference.prevalence`); absent: they need no correction.
     """
     labels, cells = found
     overlaps = find_overlaps(truth, labels)
@@ -173,10 +183,14 @@ def judge(
     true_label = overlaps.true_label[~np.isin(overlaps.true_label, small)]
     kept = overlaps.found_label[~np.isin(overlaps.found_label, ignored)]
     state = {one: states.get(one, CellState.LIVE) for one in true_label.tolist()}
-    table = tabulate(overlaps, rows, state, kept, cells)
+    table, natural = (
+        tabulate(overlaps, rows, state, kept, said)
+        for said in (cells, cells if corrected is None else corrected)
+    )
     touching = np.intersect1d(touching_labels(truth), true_label)
     return Judged(
         objects=table,
+        natural=natural,
         on_edge=_mark(true_label, edge_labels(truth), table),
         touching=_mark(true_label, touching, table),
         blurred=_mark(true_label, _blurred(truth, true_label, image), table),

@@ -42,12 +42,14 @@ RESAMPLES = 500
 def figures_of(fields: Sequence[Judged]) -> Row:
     """Give the figures of all cells of some fields.
 
-    ``object_f1_*`` are re-weighted to 25 % dead, ``*_natural`` at the share that is
-    there; ``unsure`` counts as wrong. A figure of a class with fewer than 50 cells is
-    None. ``ece``, ``auroc_dead`` and ``balanced_accuracy`` are of the cells that were
-    found, by the probability of the product.
+    ``object_f1_*`` are re-weighted to 25 % dead, where the product corrects no
+    probability; ``*_natural`` and ``ece`` are at the share that is there, with the
+    probabilities that the product corrects to it. ``unsure`` counts as wrong. A figure
+    of a class with fewer than 50 cells is None. ``ece``, ``auroc_dead`` and
+    ``balanced_accuracy`` are of the cells that were found.
     """
     table = join_objects([field.objects for field in fields])
+    natural = join_objects([field.natural for field in fields])
     live, dead = (
         int((table.true_state == state).sum())
         for state in (CellState.LIVE, CellState.DEAD)
@@ -57,7 +59,7 @@ def figures_of(fields: Sequence[Judged]) -> Row:
         for name in ("true", "found", "matched", "matched_closely")
     )
     return {
-        **_classes(table, live, dead),
+        **_classes(table, natural, live, dead),
         "missed": missed_share(table),
         "false": false_share(table),
         "instance_f1_50": instance_f1(matched, true, found),
@@ -65,6 +67,8 @@ def figures_of(fields: Sequence[Judged]) -> Row:
         "touching_f1_50": _mean_over(fields),
         **_shares(table, fields),
         **_probabilities(table),
+        "ece": _error(natural),
+        "ece_uncorrected": _error(table),
         "n_objects": true,
         "n_live": live,
         "n_dead": dead,
@@ -72,12 +76,12 @@ def figures_of(fields: Sequence[Judged]) -> Row:
     }
 
 
-def _classes(table: ObjectTable, live: int, dead: int) -> Row:
+def _classes(table: ObjectTable, natural: ObjectTable, live: int, dead: int) -> Row:
     """Give the figures of live and dead cells; those of few cells are not stated."""
     states = (CellState.LIVE, CellState.DEAD)
     pairs = {
         "object_f1{}": [object_f1(table, state, DEAD_SHARE) for state in states],
-        "object_f1{}_natural": [object_f1(table, state) for state in states],
+        "object_f1{}_natural": [object_f1(natural, state) for state in states],
         "pics_f1{}": [pics_f1(table, state) for state in states],
     }
     row: Row = {}
@@ -94,20 +98,27 @@ def _classes(table: ObjectTable, live: int, dead: int) -> Row:
 
 
 def _probabilities(table: ObjectTable) -> Row:
-    """Give how far the probability of death of the found cells can be trusted."""
+    """Give how well live and dead are told apart among the found cells."""
     both = (table.true_state > 0) & (table.found_state > 0)
     told = both & ~np.isnan(table.dead_probability)
     probability = table.dead_probability[told]
     dead = table.true_state[told] == CellState.DEAD
     called = table.found_state[told] == CellState.DEAD
-    many = dead.size >= FEWEST_OBJECTS
     enough = min(int(dead.sum()), int((~dead).sum())) >= FEWEST_OBJECTS
     return {
-        "ece": calibration_error(probability, dead) if many else None,
         "auroc_dead": auroc(probability, dead) if enough else None,
         "balanced_accuracy": balanced_accuracy(called, dead) if enough else None,
         "unsure_share": float(table.unsure[both].mean()) if both.any() else None,
     }
+
+
+def _error(table: ObjectTable) -> float | None:
+    """Give the calibration error of the found cells; None of fewer than 50."""
+    told = (table.true_state > 0) & ~np.isnan(table.dead_probability)
+    if told.sum() < FEWEST_OBJECTS:
+        return None
+    dead = table.true_state[told] == CellState.DEAD
+    return calibration_error(table.dead_probability[told], dead)
 
 
 def _shares(table: ObjectTable, fields: Sequence[Judged]) -> Row:

@@ -110,6 +110,7 @@ def _evaluate(
     seeds = seeds_of(world, effort.fields)
     judged: list[list[Judged]] = [[] for _ in analysts]
     refused: list[str | None] = [None for _ in analysts]
+    prevalences = [analyst.prevalence() for analyst in analysts]
     for done, seed in enumerate(seeds):
         field = render_field(world, seed, effort.size_px)
         truth = dict(zip(field.ids.tolist(), field.state.tolist(), strict=True))
@@ -125,8 +126,16 @@ def _evaluate(
                 refused[at] = str(error)
                 continue
             smallest = analyst.smallest_um2 / field.pixel_size_um**2
-            cells = (found.labels, found.cells)
-            judged[at].append(judge(field.labels, truth, cells, smallest, found.phase))
+            judged[at].append(
+                judge(
+                    field.labels,
+                    truth,
+                    (found.labels, found.cells),
+                    smallest,
+                    found.phase,
+                    prevalences[at](found).cells,
+                )
+            )
         tell(world.name, (done + 1) / len(seeds))
     return [
         {

@@ -34,6 +34,7 @@ from calibration.models.worlds import (
 from calibration.shots import frame_of, shoot
 from configs.schema import Inference
 from inference.phase import PhaseRetrieval, phase_in_rad
+from inference.prevalence import shift_frame
 
 SMALL = Effort(fields=2, size_px=256)
 TORCH = Inference(model="slim", engine="torch", threads=1)
@@ -176,6 +177,29 @@ def test_errors_are_counted_by_their_flags(field: Field, analyst: Analyst) -> No
     assert judged.blurred.mean() == pytest.approx(0.1, abs=0.02)
     assert row["flagged_errors"] == row["flagged_cells"] > judged.on_edge.mean()
     assert row["touching_recall_50"] in (None, 0.0)
+
+
+def test_natural_figures_follow_the_corrected_probabilities(
+    field: Field, analyst: Analyst
+) -> None:
+    """A correction changes what holds at the share that is there, not at 25 % dead."""
+    seen = analyst.segment(
+        frame_of(field.frames, "slim", field.pixel_size_um),
+        stand_of(World.load("demo")),
+    )
+    truth = dict(zip(field.ids.tolist(), field.state.tolist(), strict=True))
+    shifted = shift_frame(seen, -2.0, (0.35, 0.65)).cells
+    plain, corrected = (
+        figures_of(
+            [judge(field.labels, truth, (seen.labels, seen.cells), 1.0, None, cells)]
+        )
+        for cells in (None, shifted)
+    )
+
+    changed = {key for key in plain if plain[key] != corrected[key]}
+
+    assert "ece" in changed
+    assert changed <= {"ece", *(key for key in plain if key.endswith("natural"))}
 
 
 def test_median_and_worst_name_the_world() -> None:
