@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -42,7 +43,8 @@ def write_one(directory: Path, analysed: Analysed, log: Log | None = None) -> No
 @pytest.mark.parametrize("count", [0, 1, 37])
 def test_an_analysis_comes_back_as_it_was(tmp_path: Path, count: int) -> None:
     """Cells, tracks, forecast, masks and phase survive, also without any cell."""
-    analysed = make_analysed(count, 5, 5.0)
+    made = make_analysed(count, 5, 5.0)
+    analysed = replace(made, segmented=replace(made.segmented, prior_shift=-0.5))
 
     write_one(tmp_path / "run", analysed, Log(phase=True))
 
@@ -53,6 +55,7 @@ def test_an_analysis_comes_back_as_it_was(tmp_path: Path, count: int) -> None:
         assert_same(run.labels(5), analysed.segmented.labels)
         assert_same(run.phase(5), analysed.segmented.phase)
         assert run.model_and_engine(5) == ("slim-0123abcd", "classical")
+        assert run.analysis_table()["prior_shift"].tolist() == [-0.5]
 
 
 @settings(
