@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from acquisition.errors import BadInput, VigilError
+from app.forecast_commands import add_bench_forecast
 from app.model_commands import Answer, add_model_commands
 from app.tables import rows_text, table_text
 
@@ -167,6 +168,7 @@ def _add_bench(commands: Any) -> None:
     simulate.add_argument("--repeat", type=int, default=20, metavar="N")
     simulate.add_argument("--seed", type=int, default=1, metavar="N")
     _add_bench_inference(benches)
+    add_bench_forecast(benches, _new_answering)
 
 
 def _add_bench_inference(benches: Any) -> None:

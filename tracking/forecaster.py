@@ -36,6 +36,7 @@ class Expected:
 
     mean_um: Array  # (track, horizon, yx)
     cov_um2: Array  # (track, horizon, yx, yx) of the place
+    way_um: Array  # (track, horizon, yx) from where it was measured, before trust
 
     @property
     def variance_um2(self) -> Array:
@@ -88,6 +89,8 @@ class Forecaster:
         self._scores = scores
         self._waiting = Waiting(settings.horizons_s)
         self._time_s = -np.inf
+        self._ids = np.empty(0, np.int64)
+        self._here_um = np.empty((0, 2))  # measured, else the place of the track
 
     @property
     def waiting(self) -> tuple[int, ...]:
@@ -107,18 +110,20 @@ class Forecaster:
             )
             self._time_s = time_s
         self._bank.observe(time_s, tracks.track_id, centre_um, seen, live)
+        self._ids, self._here_um = tracks.track_id, centre_um
 
     def predict(
         self, tracks: Tracks, horizons_s: tuple[float, ...] | Array
     ) -> tuple[Array, Array]:
-        """Forecast the tracks of the last frame at any horizons.
+        """Forecast tracks of the last frame at any horizons.
 
-        The dead stay. Covariances are those of the bands: scaled at each horizon as
-        the nearest horizon of the settings needs it.
+        The dead stay. How far the expected ways are trusted, and how wide the
+        covariances are, is that of the nearest horizon of the settings.
 
         Returns
         -------
-        Mean (track, horizon, yx) in um, covariance (track, horizon, yx, yx) in um2.
+        Mean (track, horizon, yx) in um, covariance of the place (track, horizon, yx,
+        yx) in um2.
 
         Raises
         ------
@@ -126,12 +131,14 @@ class Forecaster:
             If a track was not among those of the last frame.
         """
         horizons_s = np.asarray(horizons_s, np.float64)
-        expected = self._expected(tracks, horizons_s)
         ratio = np.abs(np.log(horizons_s[:, None] / self._horizons_s))
+        expected = self._expected(tracks, horizons_s, ratio.argmin(axis=1))[BANK]
         factor = self._scores.factor()[MODELS.index(BANK), ratio.argmin(axis=1)]
         dead = (tracks.state == CellState.DEAD).astype(np.int64)
-        scale = factor[:, dead].T[:, :, None, None] ** 2
-        return expected.mean_um, expected.cov_um2 * scale
+        return (
+            expected.mean_um,
+            expected.cov_um2 * factor[:, dead].T[:, :, None, None] ** 2,
+        )
 
     def forecast(self, tracks: Tracks) -> Forecast:
         """Give the record of this frame, and keep it to be scored.
@@ -139,40 +146,71 @@ class Forecaster:
         ``sigma_um`` is such that the disc of `BAND_SIGMAS` times it holds 90 % of the
         centres that will be measured.
         """
-        expected = self._expected(tracks, self._horizons_s)
-        noise_um2 = self._bank.noise_um2(tracks.track_id)
-        variance = expected.variance_um2 + noise_um2[:, None]
+        every = np.arange(self._horizons_s.size)
+        told = self._expected(tracks, self._horizons_s, every)
+        noise_um2 = self._bank.noise_um2(tracks.track_id)[:, None]
         factor = self._scores.factor()
         dead = (tracks.state == CellState.DEAD).astype(np.int64)
-        self._keep(tracks, expected.mean_um, variance, factor)
+        self._keep(tracks, told, noise_um2, factor)
+        served = told[BANK]
+        scale = factor[MODELS.index(BANK)][:, dead].T
         return Forecast(
             track_id=tracks.track_id,
             horizon_s=self._horizons_s,
-            centre_um=expected.mean_um,
-            sigma_um=np.sqrt(variance) * factor[1][:, dead].T,
+            centre_um=served.mean_um,
+            sigma_um=np.sqrt(served.variance_um2 + noise_um2) * scale,
             model=BANK,
         )
 
-    def _expected(self, tracks: Tracks, horizons_s: Array) -> Expected:
-        mean_um, cov_um2 = self._bank.predict(tracks.track_id, horizons_s)
+    def _expected(
+        self, tracks: Tracks, horizons_s: Array, like: NDArray[np.intp]
+    ) -> dict[str, Expected]:
+        """Give what every model says, trusted as at the horizons ``like``."""
+        here_um = self._here_um[np.searchsorted(self._ids, tracks.track_id)]
         dead = tracks.state == CellState.DEAD
-        mean_um[dead] = tracks.centre_um[dead, None]
-        return Expected(mean_um, cov_um2)
+        mean_um, cov_um2 = self._bank.predict(tracks.track_id, horizons_s)
+        raw = {BANK: (mean_um, cov_um2)}
+        trust = self._scores.trust()
+        told = {}
+        for model, (mean_um, cov_um2) in raw.items():
+            way_um = mean_um - here_um[:, None]
+            way_um[dead] = 0.0
+            share = trust[MODELS.index(model), like, 0]
+            told[model] = Expected(
+                here_um[:, None] + share[:, None] * way_um, cov_um2, way_um
+            )
+        return told
 
     def _keep(
-        self, tracks: Tracks, mean_um: Array, variance_um2: Array, factor: Array
+        self,
+        tracks: Tracks,
+        told: dict[str, Expected],
+        noise_um2: Array,
+        factor: Array,
     ) -> None:
-        told = np.flatnonzero(tracks.age_frames >= FORECAST_AFTER_FRAMES)
-        told = told[:: 1 + told.size // MOST_TRACKS]
-        for horizon in range(self._horizons_s.size):
-            if not self._waiting.wants(horizon, self._time_s):
-                continue
+        row = np.flatnonzero(tracks.age_frames >= FORECAST_AFTER_FRAMES)
+        row = row[:: 1 + row.size // MOST_TRACKS]
+        here_um = self._here_um[np.searchsorted(self._ids, tracks.track_id[row])]
+        wanted = [
+            horizon
+            for horizon in range(self._horizons_s.size)
+            if self._waiting.wants(horizon, self._time_s)
+        ]
+        # Staying is stated with the deviations of the bank: only its errors count.
+        models = [told.get(model, told[BANK]) for model in MODELS]
+        for horizon in wanted:
+            mean_um = [one.mean_um[row, horizon] for one in models]
+            way_um = [one.way_um[row, horizon] for one in models]
+            mean_um[0], way_um[0] = here_um, np.zeros_like(here_um)
+            variance = [one.variance_um2[row, horizon] for one in models]
             made = Made(
-                self._time_s,
-                tracks.track_id[told],
-                tracks.state[told] == CellState.DEAD,
-                np.stack((tracks.centre_um[told], mean_um[told, horizon])),
-                np.stack((variance_um2[told, horizon],) * 2),
-                factor[:, horizon],
+                time_s=self._time_s,
+                track_id=tracks.track_id[row],
+                dead=tracks.state[row] == CellState.DEAD,
+                here_um=here_um.astype(np.float32),
+                way_um=np.array(way_um, np.float32),
+                centre_um=np.array(mean_um, np.float32),
+                variance_um2=np.array(variance, np.float32) + noise_um2[row, 0],
+                factor=factor[:, horizon],
             )
             self._waiting.add(horizon, made)

@@ -30,8 +30,11 @@ MOST_TRACKS = 1000
 """Of more tracks than this only every second, third ... is compared."""
 LATE = 1.5
 """A frame later than this many horizons says nothing about that horizon."""
-Squares = NDArray[np.float64]
-
+STILL_CELLS = 10.0
+"""Cells are held to stay as if so many had stayed: a way must earn its trust."""
+MOST_TRUST = 1.5
+LEAST_ERROR = 0.1
+"""Errors below this many deviations weigh alike in the trust."""
 ERROR, SQUARE, NLL, COVERED, COUNT = range(5)
 
 
@@ -42,7 +45,9 @@ class Made:
     time_s: float
     track_id: NDArray[np.int64]  # (track,)
     dead: NDArray[np.bool_]  # (track,)
-    centre_um: NDArray[np.float32]  # (model, track, yx)
+    here_um: NDArray[np.float32]  # (track, yx)
+    way_um: NDArray[np.float32]  # (model, track, yx) from here, before it was trusted
+    centre_um: NDArray[np.float32]  # (model, track, yx) as told
     variance_um2: NDArray[np.float32]  # (model, track) of a measured centre, an axis
     factor: NDArray[np.float64]  # (model, live dead) of the band that was stated
 
@@ -65,12 +70,14 @@ class Scores:
         self._recent = np.empty((*shape, RECENT), np.float32)
         self._filled = np.zeros(shape[1:], np.int64)
         self._factor = np.ones(shape)
+        self._ways = np.zeros((3, *shape))  # went x expected, expected^2, count
         self._stale = np.zeros(shape[1:], np.bool_)
 
     def factor(self) -> NDArray[np.float64]:
         """Give the factors on the stated deviations: (model, horizon, live dead).
 
-        Until enough errors were seen they are 1.
+        Until enough errors of a horizon were seen, it has the factor of the one before;
+        the first has 1.
         """
         for horizon, kind in np.argwhere(self._stale).tolist():
             count = min(int(self._filled[horizon, kind]), RECENT)
@@ -80,7 +87,22 @@ class Scores:
                 quantile = np.partition(seen, rank, axis=1)[:, rank]
                 self._factor[:, horizon, kind] = quantile / BAND_SIGMAS
         self._stale[:] = False
-        return self._factor.copy()
+        factor = self._factor.copy()
+        for horizon in range(1, factor.shape[1]):
+            few = self._filled[horizon] < ENOUGH
+            factor[:, horizon, few] = factor[:, horizon - 1, few]
+        return factor
+
+    def trust(self) -> NDArray[np.float64]:
+        """Give the share of the ways to believe: (model, horizon, live dead)."""
+        went, expected, count = self._ways
+        assumed = STILL_CELLS * expected / np.maximum(count, 1.0)
+        trust = went / np.maximum(expected + assumed, 1e-12)
+        trust = np.clip(trust, 0.0, MOST_TRUST)
+        for horizon in range(1, trust.shape[1]):
+            few = count[:, horizon] < ENOUGH
+            trust[:, horizon][few] = trust[:, horizon - 1][few]
+        return trust
 
     def figures(self, model: str, kind: int = 0) -> dict[str, float] | None:
         """Give error (um), skill over staying, NLL and coverage of live (0) cells.
@@ -101,9 +123,29 @@ class Scores:
         }
 
     def learn(
-        self, horizon: int, made: Made, rows: NDArray[np.int64], away_um2: Squares
+        self,
+        horizon: int,
+        made: Made,
+        rows: NDArray[np.int64],
+        now_um: NDArray[np.float64],
+        elapsed: float,
     ) -> None:
-        """Take in squared errors (model, row) of some rows of a forecast."""
+        """Take in where the cells of some rows of a forecast (row, yx) came to be.
+
+        ``elapsed`` is in horizons. A frame that came late saw a longer way: the squared
+        error is scaled as diffusion does.
+        """
+        error_um = made.centre_um[:, rows] - now_um
+        away_um2 = (error_um**2).sum(axis=2) / elapsed
+        way_um = made.way_um[:, rows].astype(np.float64)
+        went = (way_um * (now_um - made.here_um[rows])).sum(axis=2)
+        # Weighed so, least squares find the share of the least mean distance.
+        weight = 1 / (
+            np.sqrt(away_um2) + LEAST_ERROR * np.sqrt(made.variance_um2[:, rows])
+        )
+        ways = np.stack(
+            (weight * went, weight * (way_um**2).sum(axis=2), np.ones_like(went))
+        )
         dead = made.dead[rows].astype(np.int64)
         variance = np.maximum(made.variance_um2[:, rows], 1e-9).astype(np.float64)
         relative = np.sqrt(away_um2 / variance)
@@ -125,6 +167,8 @@ class Scores:
                 continue
             self._sums[:, :, horizon, kind] *= math.exp(-count / MEMORY)
             self._sums[:, :, horizon, kind] += rows_of[:, :, mine].sum(axis=2)
+            self._ways[:, :, horizon, kind] *= math.exp(-count / MEMORY)
+            self._ways[:, :, horizon, kind] += ways[:, :, mine].sum(axis=2)
             start = int(self._filled[horizon, kind])
             at = (start + np.arange(count)) % RECENT
             self._recent[:, horizon, kind, at] = relative[:, mine]
@@ -170,10 +214,7 @@ class Waiting:
                 )
                 if elapsed > LATE or not before.size:
                     continue
-                error_um = made.centre_um[:, before] - centre_um[now]
-                # A frame that came late saw a longer way: scale as diffusion does.
-                away_um2 = (error_um**2).sum(axis=2) / elapsed
-                scores.learn(horizon, made, before, away_um2)
+                scores.learn(horizon, made, before, centre_um[now], elapsed)
 
     def _due(self, horizon: int, time_s: float) -> Iterator[Made]:
         queue = self._queues[horizon]

@@ -1,0 +1,47 @@
+"""``vigil bench forecast``: the forecasts beside what any must beat."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from app.model_commands import DONE, Answer, New
+from app.tables import rows_text
+
+MODELS = ("bank",)
+
+
+def add_bench_forecast(benches: Any, new: New) -> None:
+    """Add the command."""
+    bench = new(benches, "forecast", "how far off forecasts are", _bench)
+    bench.add_argument(
+        "--tracks",
+        type=Path,
+        nargs="+",
+        metavar="CSV",
+        help="real tracks (frame, track_id, x_px, y_px) instead of simulated ones",
+    )
+    bench.add_argument("--pixel-size", type=float, metavar="UM", help="of --tracks")
+    bench.add_argument("--interval", type=float, metavar="S", help="of --tracks")
+    bench.add_argument("--regime", help="only this one")
+    bench.add_argument("--model", choices=MODELS, help="absent: both")
+    bench.add_argument("--seeds", type=int, default=3, metavar="N")
+
+
+def _bench(options: argparse.Namespace) -> Answer:
+    from calibration.benchmarks.forecast import bench_forecast
+    from calibration.benchmarks.forecast_real import bench_tracks
+
+    models = MODELS if options.model is None else ("bank", options.model)
+    if options.tracks:
+        result = bench_tracks(
+            options.tracks, models, options.pixel_size, options.interval
+        )
+    else:
+        result = bench_forecast(options.seeds, models, options.regime)
+    text = [rows_text(result["summary"]), rows_text(result["rows"])]
+    if "cpu_ms_500_tracks" in result:
+        text += [
+            f"{model}: {ms} ms of processor time for 500 tracks"
+            for model, ms in result["cpu_ms_500_tracks"].items()
+        ]
+    return Answer(DONE, result, "\n\n".join(text))
