@@ -192,6 +192,40 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Refined:
+    """An earlier frame as it looks now that the lag has passed, one row a track."""
+
+    sequence: int  # of that frame
+    track_id: NDArray[np.int64]  # (track,)
+    centre_um: NDArray[np.float64]  # (track, yx) smoothed with what came after
+    filled: NDArray[np.bool_]  # (track,) it had no outline of its own
+    doubtful: NDArray[np.bool_]  # (track,) backwards, its next frame fits another
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What was said of a track and is now held to have been otherwise.
+
+    A course: the places of ``track`` in ``frames`` were ``new_um``, not ``old_um``. A
+    name: from ``frames[0]`` on, what was called ``track`` is the cell called ``name``.
+    What was recorded stays; who wants the better view applies the revisions in order.
+    """
+
+    revision_id: int
+    kind: Literal["course", "name"]
+    sequence: int  # of the frame that decided it
+    time_s: float
+    position: str
+    track: int
+    name: int  # of a course the same as the track
+    frames: tuple[int, ...]  # sequences
+    old_um: tuple[tuple[float, float], ...]  # (frame, yx) of a course
+    new_um: tuple[tuple[float, float], ...]
+    gain: float  # variances by which it explains the frames better, 0 of a course alone
+    method: str  # "osqp", or "banded" and why
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """A wish for extra frames, sent back to the scheduler."""
 
@@ -229,6 +263,8 @@ class Analysed:
     tracks_ns: int
     forecast_ns: int
     decision_ns: int  # requests handed over
+    refined: Refined | None = None  # until the lag has passed there is none
+    revisions: tuple[Revision, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

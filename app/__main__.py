@@ -12,6 +12,7 @@ from acquisition.errors import BadInput, VigilError
 from app.forecast_commands import add_bench_forecast
 from app.model_commands import Answer, add_model_commands
 from app.tables import rows_text, table_text
+from app.track_commands import add_track_commands
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -51,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_score(commands)
     _add_bench(commands)
     add_model_commands(commands, _new_answering)
+    add_track_commands(commands, _new_answering)
     _add_check(commands)
     _add_repair(commands)
     return parser
@@ -147,6 +149,12 @@ def _add_score(commands: Any) -> None:
         type=Path,
         metavar="LABELS",
         help="label stack (page = frame) or folder of label images",
+    )
+    score.add_argument(
+        "--tracked",
+        action="store_true",
+        help="with --truth: equal labels are the same cell through time; also a folder "
+        "of the Cell Tracking Challenge",
     )
 
 
@@ -257,14 +265,25 @@ def _simulate(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
 
 
 def _score(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
-    from calibration.score import score_masks, score_run
+    from calibration.score import score_run
 
+    result: dict[str, Any]
     if options.truth is None:
-        result = score_run(options.run)
+        result = dict(score_run(options.run))
     else:
-        result = score_masks(options.run, options.truth)
+        result = _score_labels(options.run, options.truth, options.tracked)
     print(table_text(result))
     return DONE, result
+
+
+def _score_labels(run: Path, truth: Path, tracked: bool) -> dict[str, Any]:
+    from calibration.score import KEYS, score_masks
+    from calibration.score_names import score_names
+
+    if not tracked:
+        return dict(score_masks(run, truth))
+    masks = dict(score_masks(run, truth)) if truth.is_file() else dict.fromkeys(KEYS)
+    return masks | score_names(run, truth)
 
 
 def _bench_live(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:

@@ -81,6 +81,7 @@ def build_analysis(
         experiment.events,
         experiment.triggers,
         first_id=1 + restarts * NAMES_PER_START,
+        patient=experiment.run.clock == "stepped",
     )
     inference.warm_up(shape, experiment.microscope.modality, pixel_size_um)
     tracking.warm_up()

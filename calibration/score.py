@@ -18,6 +18,8 @@ from calibration.comparison import Comparison, compare_frame
 from calibration.figures import Score, event_figures, object_figures, track_figures
 from calibration.masks import read_masks
 from calibration.metrics.instances import InstanceCounts, count_instances
+from calibration.revised_figures import revised_figures
+from calibration.second_look import revisions_of
 from configs.loading import load_experiment
 from configs.schema import Experiment
 from inference.engines.classical import ClassicalEngine
@@ -74,12 +76,14 @@ def score_run(run_dir: Path) -> Score:
         with TruthReader(run.truth_path) as truth:
             deaths = list(truth.deaths())
         events = run.events()
+        revisions = revisions_of(run)
     scored = [
         frame for frames in positions.values() for frame in _thin(frames, settled)
     ]
     score: Score = dict.fromkeys(KEYS)
     score |= object_figures(scored)
     score |= track_figures(positions)
+    score |= revised_figures(positions, revisions)
     score |= event_figures(positions, deaths, events)
     return score
 

@@ -219,6 +219,35 @@ class Inference(Section):
     the training of the model; what was added is recorded with the frame."""
 
 
+class Refine(Section):
+    """A second look at tracks, some frames later."""
+
+    live: bool = True
+    """Smooth at a lag of lag_frames, record the places that result."""
+    contacts: bool = True
+    """Look again, in the background, at who is who after a contact."""
+    smoothness: float = Field(1.0, ge=0, le=1e6)
+    """Weight of the smoothness of a course beside the fidelity to its centres."""
+
+
+class Chip(Section):
+    """Where the square wells of a chip lie, in stage coordinates."""
+
+    first_yx_um: tuple[float, float]
+    """Middle of the well in the first row and column."""
+    rows: int = Field(ge=1, le=1000)
+    columns: int = Field(ge=1, le=1000)
+    pitch_um: Positive = 70.0
+    well_um: Positive = 50.0
+    """Inner edge of a well."""
+    block: int = Field(6, ge=1, le=1000)
+    """Wells along the edge of a block."""
+    block_gap_um: float = Field(0.0, ge=0, le=5_000)
+    """Wider wall between two blocks, beyond the pitch."""
+    turn_deg: float = Field(0.0, ge=-5, le=5)
+    """How the chip lies under the camera, from x towards y; walls are taken upright."""
+
+
 class Tracking(Section):
     """Online linking."""
 
@@ -234,6 +263,10 @@ class Tracking(Section):
     """Frames after which a new cell is believed."""
     size_weight: float = Field(1.0, ge=0, le=100)
     """Weight of the logarithm of the area ratio in the cost."""
+    lag_frames: int = Field(5, ge=1, le=100)
+    """Frames after a beginning or a contact for which a name is provisional; places are
+    final after as many."""
+    refine: Refine = Refine()
 
 
 class Forecasting(Section):

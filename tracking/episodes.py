@@ -234,6 +234,6 @@ def filled(
     centre_um: Places, seen: NDArray[np.bool_]
 ) -> tuple[Places, NDArray[np.float64]]:
     """Give places without gaps (cell, frame, yx) and their weights (cell, frame)."""
-    places = np.where(seen[:, :, None], centre_um, 0.0)
+    places = centre_um.copy()
     fill_gaps(places, seen)
     return places, np.where(seen, DETECTED, FILLED)

@@ -152,8 +152,11 @@ def smooth_course(
     seen: NDArray[np.bool_],
     lam: float,
 ) -> Places:
-    """Fill and smooth whole courses (track, frame, yx); unseen centres are ignored."""
-    places = np.where(seen[:, :, None], centre_um, 0.0)
+    """Fill and smooth whole courses (track, frame, yx).
+
+    Centres that were not seen do not count, but those of a track that never was.
+    """
+    places = centre_um.astype(np.float64)
     fill_gaps(places, seen)
     tracks = len(places)
     weight = np.where(seen, DETECTED, FILLED)

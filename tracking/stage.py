@@ -10,8 +10,10 @@ from acquisition.records import Analysed, Cells, Segmented, blank_info, read_onl
 from configs.schema import Events, Forecasting, Tracking, Trigger
 from tracking.events import EventRules
 from tracking.forecaster import MODELS, Forecaster
+from tracking.refine import Refiner, rules_of, warm_up
 from tracking.requests import RequestRules
 from tracking.rolling import Scores
+from tracking.solver import EpisodeSolver
 from tracking.tracker import Tracker
 
 RECENTRED = "request-"
@@ -25,6 +27,7 @@ class _Position:
     tracker: Tracker
     forecaster: Forecaster
     rules: EventRules
+    refiner: Refiner | None
 
 
 class TrackingStage:
@@ -43,6 +46,7 @@ class TrackingStage:
         events: Events,
         triggers: tuple[Trigger, ...],
         first_id: int = 1,
+        patient: bool = False,
     ) -> None:
         self._tracking = tracking
         self._forecasting = forecasting
@@ -53,6 +57,9 @@ class TrackingStage:
         self._event_ids = itertools.count(first_id)
         self._positions: dict[str, _Position] = {}
         self._requests = RequestRules(triggers, first_id)
+        self._patient = patient
+        self._solver = EpisodeSolver(rules_of(tracking), patient=patient)
+        self._revision_ids = itertools.count(first_id)
 
     @property
     def refused(self) -> int:
@@ -82,6 +89,11 @@ class TrackingStage:
             forecast_ns,
             stamp_ns(),
         )
+        if position.refiner is not None:
+            refined, revisions = position.refiner.update(
+                segmented.info, segmented.labels.shape, segmented.cells, tracks
+            )
+            analysed = replace(analysed, refined=refined, revisions=revisions)
         read_only(analysed)
         return analysed
 
@@ -92,6 +104,10 @@ class TrackingStage:
         )
         for sequence in (1, 2, 3):
             stage(_made_up(sequence))
+        if self._tracking.refine.live:
+            warm_up(rules_of(self._tracking))
+            if self._tracking.refine.contacts and not self._patient:
+                self._solver.prepare()
 
     def _position(self, name: str) -> _Position:
         if name not in self._positions:
@@ -99,8 +115,14 @@ class TrackingStage:
                 Tracker(self._tracking, self._track_ids),
                 self._forecaster(),
                 EventRules(self._events, self._event_ids),
+                self._refiner(),
             )
         return self._positions[name]
+
+    def _refiner(self) -> Refiner | None:
+        if not self._tracking.refine.live:
+            return None
+        return Refiner(self._tracking, self._solver, self._revision_ids)
 
     def _forecaster(self) -> Forecaster:
         return Forecaster(

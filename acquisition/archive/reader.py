@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from acquisition.archive import directory as run_directory
 from acquisition.archive import schema
 from acquisition.archive.journal import read_journal
+from acquisition.archive.refined import refined_from_rows
 from acquisition.archive.segment_reader import SegmentReader
 from acquisition.errors import BadRun
 from acquisition.records import (
@@ -25,14 +26,16 @@ from acquisition.records import (
     Frame,
     FrameInfo,
     Health,
+    Refined,
     Reply,
     Request,
+    Revision,
     Skip,
     Tracks,
 )
 
 _CONFIG_BYTES = 4_000_000
-_Kind = TypeVar("_Kind", Event, Request, Reply, Skip, Health)
+_Kind = TypeVar("_Kind", Event, Revision, Request, Reply, Skip, Health)
 _log = logging.getLogger(__name__)
 
 
@@ -182,6 +185,11 @@ class RunReader:
             schema.decode_text(row["forecast_model"]),
         )
 
+    def refined(self, sequence: int) -> Refined | None:
+        """Give what became final with an analysed frame; None if nothing did."""
+        segment, row = self._analysis(sequence)
+        return refined_from_rows(segment.rows("analysis/refined", row["refined"]))
+
     def model_and_engine(self, sequence: int) -> tuple[str, str]:
         """Give which weights and which engine served an analysed frame."""
         _, row = self._analysis(sequence)
@@ -229,6 +237,10 @@ class RunReader:
     def events(self) -> list[Event]:
         """Give all events in the order in which they were decided."""
         return self._journal(schema.EVENTS, Event)
+
+    def revisions(self) -> list[Revision]:
+        """Give what is now held to have been otherwise, in the order of deciding."""
+        return self._journal(schema.EVENTS, Revision)
 
     def requests(self) -> list[Request]:
         """Give all wishes for extra frames."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from acquisition.archive.refined import REFINED, refined_rows
 from acquisition.clock import ClockMode
 from acquisition.records import (
     Analysed,
@@ -102,6 +103,7 @@ ANALYSIS = np.dtype(
         ("tracks", "<i8", (2,)),
         ("horizons", "<i8", (2,)),
         ("forecast", "<i8", (2,)),
+        ("refined", "<i8", (2,)),
         ("model", "S64"),
         ("engine", "S64"),
         ("prior_shift", "<f8"),
@@ -219,6 +221,7 @@ TABLES: Mapping[str, np.dtype[np.void]] = {
     "analysis/tracks": TRACKS,
     "analysis/horizons": HORIZONS,
     "analysis/forecast": FORECAST,
+    "analysis/refined": REFINED,
     "analysis/events": EVENT,
 }
 
@@ -296,6 +299,7 @@ def analysis_rows(analysed: Analysed) -> Mapping[str, Rows]:
         ),
         "analysis/horizons": horizons,
         "analysis/forecast": _forecast_rows(forecast, sequence),
+        "analysis/refined": refined_rows(analysed.refined, sequence),
         "analysis/events": event_rows(analysed.events),
     }
 

@@ -121,6 +121,8 @@ class RunWriter:
                 decided_s = analysed.segmented.info.time_s
                 for event in analysed.events:
                     self._events.append(event)
+                for revision in analysed.revisions:
+                    self._events.append(revision)
                 for request in analysed.requests:
                     self._events.append(request)
                 for event in analysed.events:

@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.errors import BadImages
-from calibration.datasets.reading import read_json
+from calibration.datasets.manifest import MANIFEST, describe
 
 WANTED = ("frame", "track_id", "x_px", "y_px")
 PARENTS = ("parent", "inferred_parent")
-MANIFEST = "MANIFEST.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ def load_tracks(
         options say what a pixel and a frame are.
     """
     columns = _read_columns(path)
-    facts = _describe(path)
+    facts = describe(path)
     size_um = _scale(path, pixel_size_um, facts, "pixel_size_um", "--pixel-size")
     step_s = _scale(path, frame_interval_s, facts, "frame_interval_s", "--interval")
     frame, track_id = (_whole(path, columns, name) for name in WANTED[:2])
@@ -151,23 +150,6 @@ def _check_names(
             f"{path}: track {track_id[at]} is twice in frame {frame[at]}; a cell is in "
             "one place"
         )
-
-
-def _describe(path: Path) -> dict[str, Any]:
-    """Give what the manifest of the set says of a file, nothing where there is none."""
-    for folder in path.resolve().parents[:2]:
-        manifest = folder / MANIFEST
-        if not manifest.is_file():
-            continue
-        name = path.resolve().relative_to(folder).as_posix()
-        try:
-            rows = read_json(manifest)["files"]
-            return next((row for row in rows if row["file"] == name), {})
-        except (KeyError, TypeError) as error:
-            raise BadImages(
-                f"{manifest}: no list of files with their facts: {error}"
-            ) from error
-    return {}
 
 
 def _scale(
