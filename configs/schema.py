@@ -253,8 +253,6 @@ class Tracking(Section):
 
     max_speed_um_per_min: Positive = 3.0
     """Fastest believable cell; sets the gate together with the interval."""
-    persistence_min: Positive = 5.0
-    """Minutes over which a cell keeps its velocity."""
     localisation_um: Positive = 1.0
     """Standard deviation of a measured centre."""
     memory_frames: int = Field(5, ge=0, le=1000)
@@ -266,6 +264,8 @@ class Tracking(Section):
     lag_frames: int = Field(5, ge=1, le=100)
     """Frames after a beginning or a contact for which a name is provisional; places are
     final after as many."""
+    chip: Chip | None = None
+    """Nanowells: cells do not leave their well, and their number in it is kept."""
     refine: Refine = Refine()
 
 

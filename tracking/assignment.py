@@ -37,13 +37,14 @@ def assign(
     -------
     (row,) the column of every row, `UNMATCHED` for none.
     """
-    return _assign(first, column, cost, columns, unassigned)
+    return solve(first, column, cost, columns, unassigned)
 
 
 @njit(nogil=True, cache=True)
-def _assign(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 - one kernel
+def solve(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 - one kernel
     first, column, cost, columns, unassigned
 ):
+    """Match as `assign` does, for use inside other kernels."""
     # Steps, for each row in turn: (1) Dijkstra over reduced costs from the row, through
     # matched columns to their rows, until a free column or a cheaper dummy ends it;
     # (2) lower the potentials of the columns passed; (3) swap along the path.

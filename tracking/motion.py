@@ -15,9 +15,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from configs.schema import Tracking
-
-SECONDS_PER_MINUTE = 60.0
 SPEED_SIGMAS = 3.0
 """The fastest believable cell is taken as three standard deviations of an axis."""
 SPEED_SHARES = (1.0, 0.5, 0.25, 0.1, 0.02)
@@ -76,22 +73,6 @@ class Motion:
         position = power * self.persistence_s**2 * bracket
         mixed = power * self.persistence_s * (1 - left) ** 2
         return position, mixed, power * (1 - left**2)
-
-    def spread_um2(self, step_s: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give the variance of the displacement of a cell of unknown velocity."""
-        ratio = step_s / self.persistence_s
-        path_um = self.speed_um_per_s * self.persistence_s
-        return 2 * path_um**2 * (ratio + np.expm1(-ratio))
-
-
-def motion_of(settings: Tracking) -> Motion:
-    """Give the walk that the settings describe."""
-    return Motion(
-        speed_um_per_s=(
-            settings.max_speed_um_per_min / SPEED_SIGMAS / SECONDS_PER_MINUTE
-        ),
-        persistence_s=settings.persistence_min * SECONDS_PER_MINUTE,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,32 +141,6 @@ def begin(
     return state
 
 
-def look_ahead(
-    state: NDArray[np.float64], walks: Walks, horizon_s: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Forecast every cell to any horizon.
-
-    Parameters
-    ----------
-    state
-        (track, field, walk), after the latest frame.
-    walks
-        The bank of the state.
-    horizon_s
-        (horizon,) seconds ahead.
-
-    Returns
-    -------
-    Mean (track, horizon, yx) in um, and covariance (track, horizon, yx, yx) in um2 of
-    the mixture: within the walks and between them.
-    """
-    mean = np.empty((len(state), len(horizon_s), 2))
-    covariance = np.empty((len(state), len(horizon_s), 2, 2))
-    for index, ahead_s in enumerate(horizon_s):
-        _look(state, walks.step(float(ahead_s)), index, mean, covariance)
-    return mean, covariance
-
-
 @njit(nogil=True, cache=True, fastmath=_FAST)
 def predict(state, step):  # type: ignore[no-untyped-def]
     """Carry all states (track, field, walk) over one step (row, walk), in place."""
@@ -204,16 +159,18 @@ def predict(state, step):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, fastmath=_FAST)
-def correct(one, y, x, noise, prior):  # type: ignore[no-untyped-def]
-    """Update one state (field, walk) by a place that was measured, in place."""
+def correct(state, track, y, x, noise, prior):  # type: ignore[no-untyped-def]
+    """Update one state by a place that was measured, in place."""
+    one = state[track]
     total = 0.0
     for walk in range(one.shape[1]):
         variance = one[PP, walk] + noise
+        inverse = 1 / variance
         dy, dx = y - one[Y, walk], x - one[X, walk]
-        tail = 1 + (dy * dy + dx * dx) / (TAIL * variance)
-        one[WEIGHT, walk] /= variance * tail * tail * tail
+        tail = inverse / (1 + (dy * dy + dx * dx) * inverse / TAIL)
+        one[WEIGHT, walk] *= tail * tail * tail * variance * variance
         total += one[WEIGHT, walk]
-        place, velocity = one[PP, walk] / variance, one[PV, walk] / variance
+        place, velocity = one[PP, walk] * inverse, one[PV, walk] * inverse
         one[Y, walk] += place * dy
         one[X, walk] += place * dx
         one[VY, walk] += velocity * dy
@@ -221,8 +178,9 @@ def correct(one, y, x, noise, prior):  # type: ignore[no-untyped-def]
         one[VV, walk] -= velocity * one[PV, walk]
         one[PP, walk] *= 1 - place
         one[PV, walk] *= 1 - place
+    scale = 1 / total
     for walk in range(one.shape[1]):
-        known = one[WEIGHT, walk] / total
+        known = one[WEIGHT, walk] * scale
         one[WEIGHT, walk] = known + FORGETTING * (prior[walk] - known)
 
 
@@ -273,15 +231,17 @@ def summarise(one):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, fastmath=_FAST)
-def likelihood(one, y, x, noise):  # type: ignore[no-untyped-def]
+def likelihood(state, track, y, x, noise):  # type: ignore[no-untyped-def]
     """Give the density of a measured place under one state, but for a constant."""
     density = 0.0
-    for walk in range(one.shape[1]):
-        variance = one[PP, walk] + noise
-        dy, dx = y - one[Y, walk], x - one[X, walk]
-        tail = 1 + (dy * dy + dx * dx) / (TAIL * variance)
-        density += one[WEIGHT, walk] / (variance * tail * tail * tail)
-    return density
+    for walk in range(state.shape[2]):
+        variance = state[track, PP, walk] + noise
+        dy, dx = y - state[track, Y, walk], x - state[track, X, walk]
+        # 1 / (variance (1 + square / (TAIL variance))^3) with a single division
+        wide = TAIL * variance + dy * dy + dx * dx
+        share = state[track, WEIGHT, walk] * variance * variance
+        density += share / (wide * wide * wide)
+    return TAIL**3 * density
 
 
 @njit(nogil=True, cache=True, fastmath=_FAST)
@@ -298,26 +258,3 @@ def learn_prior(state, chosen, prior):  # type: ignore[no-untyped-def]
         share = LEARNING * count / (count + 10.0)
         for walk in range(mean.size):
             prior[walk] += share * (mean[walk] / count - prior[walk])
-
-
-@njit(nogil=True, cache=True, fastmath=_FAST)
-def _look(state, step, index, mean, covariance):  # type: ignore[no-untyped-def]
-    for track in range(state.shape[0]):
-        one = state[track]
-        y, x, inside, yy, xx, yx = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-        base_y, base_x = one[Y, 0], one[X, 0]
-        for walk in range(one.shape[1]):
-            weight, path = one[WEIGHT, walk], step[PATH, walk]
-            dy = one[Y, walk] + path * one[VY, walk] - base_y
-            dx = one[X, walk] + path * one[VX, walk] - base_x
-            y += weight * dy
-            x += weight * dx
-            yy += weight * dy * dy
-            xx += weight * dx * dx
-            yx += weight * dy * dx
-            spread = path * (2 * one[PV, walk] + path * one[VV, walk])
-            inside += weight * (one[PP, walk] + spread + step[NOISE_PP, walk])
-        mean[track, index, 0], mean[track, index, 1] = base_y + y, base_x + x
-        covariance[track, index, 0, 0] = inside + yy - y * y
-        covariance[track, index, 1, 1] = inside + xx - x * x
-        covariance[track, index, 0, 1] = covariance[track, index, 1, 0] = yx - y * x

@@ -1,70 +1,55 @@
 """Online tracking: every cell keeps its name from frame to frame.
 
-Prediction by a persistent random walk, sparse gate and costs, exact assignment, then a
-Kalman update. The state is a struct of arrays, one row a track. Names are
-deterministic: they depend neither on the order of the detections nor on their labels.
+The state is a struct of arrays, one row a track, and a frame is one compiled step
+(`tracking.linking`). Names are deterministic: they depend neither on the order of the
+cells nor on their labels.
 
-A frame that is not later than the last one updates nothing: the present tracks come
-back, all of them unseen.
+What cannot be tracked is passed over by rule: cells whose centre is not a number or
+that have no area, and of cells with the same label all but the first. A frame that is
+not later than the last one updates nothing: the present tracks come back, all unseen.
 """
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.records import Cells, CellState, FrameInfo, Segmented, Tracks
 from configs.schema import Tracking
-from tracking.assignment import UNMATCHED, assign
-from tracking.costs import Bodies, find_candidates
-from tracking.motion import motion_of
+from tracking.costs import Rules
+from tracking.identity import describe
+from tracking.linking import step
+from tracking.masks import Masks, lay_masks, no_masks
+from tracking.motion import lay_out
+from tracking.table import (
+    APART,
+    BORN,
+    CARRIER,
+    DESCRIPTORS,
+    LABEL,
+    LOG_AREA,
+    MISSED,
+    MOTHER,
+    NOBODY,
+    PARENT,
+    QUALITY,
+    SEEN,
+    TRACK_ID,
+    Found,
+    Learnt,
+    grow,
+    make_table,
+)
+from tracking.wells import lay_out_wells, wells_of
 
-GATE_SIGMAS = 4.0
-"""Measured centres differ by less than this many standard deviations."""
-GIVE_UP = 28.0
-"""Price of leaving a track unseen: -2 log(P(missed) x new cells per um2), for 2 %
-missed and 1e-5 new cells per um2 and frame."""
-AREA_MEMORY = 0.3
-"""Share of the newest area in the area of a track."""
-
-
-@dataclass(slots=True)
-class _Rows:
-    """The tracks, confirmed ones first and by id, then the new ones by age."""
-
-    track_id: NDArray[np.int64]  # 0 until confirmed
-    label: NDArray[np.int32]
-    centre_um: NDArray[np.float64]  # (row, yx)
-    velocity_um_per_s: NDArray[np.float64]  # (row, yx)
-    variance: NDArray[np.float64]  # (row, 3) of position, mixed, of velocity
-    log_area: NDArray[np.float64]
-    whole: NDArray[np.bool_]
-    seen: NDArray[np.int32]
-    missed: NDArray[np.int32]
-    unseen_s: NDArray[np.float64]
-
-    def take(self, rows: NDArray[Any]) -> "_Rows":
-        """Give the chosen rows."""
-        return _Rows(*(getattr(self, field.name)[rows] for field in fields(self)))
-
-    def join(self, other: "_Rows") -> "_Rows":
-        """Give these rows and then the others."""
-        pairs = (
-            (getattr(self, field.name), getattr(other, field.name))
-            for field in fields(self)
-        )
-        return _Rows(*(np.concatenate(pair) for pair in pairs))
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """The detections of one frame that can be tracked, from top to bottom."""
-
-    label: NDArray[np.int32]
-    bodies: Bodies
+LOOK_SIGMA = (0.2, 0.2, 0.1, 0.2)
+"""Assumed deviations of a descriptor from sighting to sighting."""
+LEAST_SPREAD = 0.05
+"""Cells differ by so much at least, in the logarithm of the area."""
+TO_SIGMA = 1.4826
+"""From the median absolute deviation to the standard deviation of a normal law."""
+TINY = 1e-6
 
 
 class Tracker:
@@ -80,172 +65,200 @@ class Tracker:
 
     def __init__(self, settings: Tracking, ids: Iterator[int] | None = None) -> None:
         self._settings = settings
-        self._motion = motion_of(settings)
         self._ids = itertools.count(1) if ids is None else ids
-        self._noise_um2 = settings.localisation_um**2
-        self._max_speed_um_per_s = settings.max_speed_um_per_min / 60
-        self._rows = self._born(_find(None))
         self._time_s: float | None = None
+        self._fastest_um_per_s = settings.max_speed_um_per_min / 60
+        self._walks = lay_out(self._fastest_um_per_s, 1.0)
+        self._power = self._walks.power()
+        self._steps: dict[float, NDArray[np.float64]] = {}
+        self._usual_s: float | None = None
+        self._wells = lay_out_wells(settings.chip)
+        self._rows = 0
+        self._table = make_table(64, self._power.size)
+        self._learnt = Learnt(
+            prior=self._walks.even(),
+            look=np.square(LOOK_SIGMA),
+            size=np.full(2, np.nan),
+            born=np.zeros(1, np.int64),
+        )
+        self._last: Segmented | None = None
+        self._swapped = np.zeros((64, 2), np.int64)
+        self._swaps = 0
+
+    @property
+    def swapped(self) -> tuple[tuple[int, int], ...]:
+        """Pairs of names that the latest frame exchanged, for a contact had mixed them.
+
+        From this frame on; the frames since the contact stand as they were.
+        """
+        pairs = self._swapped[: self._swaps].tolist()
+        return tuple((one, other) for one, other in pairs)
 
     def update(self, segmented: Segmented) -> Tracks:
         """Take one frame and give the tracks that are alive after it."""
-        info = segmented.info
-        if self._time_s is not None and info.time_s <= self._time_s:
-            self._rows.label = np.zeros_like(self._rows.label)
-            return self.present()
-        found = _find(segmented.cells)
+        time_s = segmented.info.time_s
         first = self._time_s is None
-        if not first:
-            self._predict(info.time_s - (self._time_s or 0.0))
-        detection = self._match(found)
-        self._correct(found, detection)
-        self._end(info, segmented.labels.shape)
-        free = np.ones(found.label.size, np.bool_)
-        free[detection[detection != UNMATCHED]] = False
-        self._rows = self._rows.join(self._born(found, free))
+        step_s = 0.0 if self._time_s is None else time_s - self._time_s
+        if not (np.isfinite(time_s) and (first or step_s > 0)):
+            self._table.number[: self._rows, LABEL] = 0
+            self._table.number[: self._rows, CARRIER] = NOBODY
+            self._swaps = 0
+            return self.present()
+        if self._usual_s is None and not first:
+            # The first interval is taken as the usual one; the speeds stay the same.
+            self._usual_s = step_s
+            self._walks = lay_out(self._fastest_um_per_s, step_s)
+        found = self._find(segmented.cells)
+        self._size_up(found)
+        self._advance(found, segmented, step_s)
         self._confirm(1 if first else self._settings.confirm_frames)
-        self._time_s = info.time_s
+        self._time_s, self._last = time_s, segmented
         return self.present()
 
     def present(self) -> Tracks:
         """Give the tracks that are alive now, by id."""
-        rows = self._rows.take(self._rows.track_id > 0)
-        count = rows.track_id.size
+        rows = np.flatnonzero(self._table.number[: self._rows, TRACK_ID] > 0)
+        ids = self._table.number[rows, TRACK_ID]
+        if (np.diff(ids) < 0).any():
+            rows = rows[np.argsort(ids)]
+        number, expected = self._table.number[rows], self._table.expected[rows]
+        lag, carrier = self._settings.lag_frames, number[:, CARRIER]
+        names = self._table.number[carrier, TRACK_ID]
+        area_um2 = np.exp(self._table.look[rows, LOG_AREA])
         return Tracks(
-            track_id=rows.track_id,
-            label=rows.label,
-            centre_um=rows.centre_um,
-            velocity_um_per_s=rows.velocity_um_per_s,
-            radius_um=np.sqrt(np.exp(rows.log_area) / np.pi).astype(np.float32),
-            age_frames=rows.seen,
-            missed_frames=rows.missed,
-            dead_probability=np.zeros(count, np.float32),
-            state=np.full(count, CellState.LIVE, np.uint8),
-            unsure=np.ones(count, np.bool_),
-            parent=np.zeros(count, np.int64),
-            merged_with=np.zeros(count, np.int64),
-            quality=np.ones(count, np.float32),
-            provisional=rows.seen < self._settings.confirm_frames,
+            track_id=number[:, TRACK_ID].copy(),
+            label=number[:, LABEL].astype(np.int32),
+            centre_um=expected[:, :2].copy(),
+            velocity_um_per_s=expected[:, 2:4].copy(),
+            radius_um=np.sqrt(area_um2 / np.pi).astype(np.float32),
+            age_frames=number[:, SEEN].astype(np.int32),
+            missed_frames=number[:, MISSED].astype(np.int32),
+            dead_probability=np.zeros(rows.size, np.float32),
+            state=np.full(rows.size, CellState.LIVE, np.uint8),
+            unsure=np.ones(rows.size, np.bool_),
+            parent=number[:, PARENT].copy(),
+            merged_with=np.where(carrier == NOBODY, 0, names),
+            quality=self._table.value[rows, QUALITY].astype(np.float32),
+            provisional=(number[:, APART] <= lag) | (number[:, SEEN] <= lag),
         )
 
-    def _predict(self, step_s: float) -> None:
-        rows = self._rows
-        left, path_s = self._motion.decay(step_s)
-        position, mixed, velocity = self._motion.noise(step_s)
-        rows.centre_um = rows.centre_um + path_s * rows.velocity_um_per_s
-        rows.velocity_um_per_s = left * rows.velocity_um_per_s
-        was = rows.variance
-        rows.variance = np.stack(
-            (
-                was[:, 0] + 2 * path_s * was[:, 1] + path_s**2 * was[:, 2] + position,
-                left * (was[:, 1] + path_s * was[:, 2]) + mixed,
-                left**2 * was[:, 2] + velocity,
-            ),
-            axis=1,
+    def _find(self, cells: Cells) -> Found:
+        order = _order(cells)
+        look = np.empty((order.size, DESCRIPTORS))
+        describe(
+            order,
+            cells.area_um2,
+            cells.dry_mass_pg,
+            cells.mean_phase_rad,
+            cells.axes_um,
+            look,
         )
-        rows.unseen_s = rows.unseen_s + step_s
-
-    def _match(self, found: _Found) -> NDArray[np.int64]:
-        rows = self._rows
-        variance_um2 = rows.variance[:, 0] + self._noise_um2
-        gate_um = (
-            GATE_SIGMAS * self._settings.localisation_um
-            + self._max_speed_um_per_s * rows.unseen_s
-        )
-        candidates = find_candidates(
-            Bodies(rows.centre_um, rows.log_area, rows.whole),
-            variance_um2,
-            gate_um,
-            found.bodies,
-            self._settings.size_weight,
-        )
-        return assign(
-            candidates.first,
-            candidates.detection,
-            candidates.cost,
-            found.label.size,
-            GIVE_UP,
+        centre_um = cells.centre_um[order]
+        return Found(
+            label=cells.label[order],
+            centre_um=centre_um,
+            look=look,
+            whole=~cells.touches_edge[order],
+            touching=_touching_rows(cells, order),
+            well=wells_of(centre_um, self._settings.chip, self._wells),
         )
 
-    def _correct(self, found: _Found, detection: NDArray[np.int64]) -> None:
-        rows = self._rows
-        hit = detection != UNMATCHED
-        at = detection[hit]
-        rows.missed = np.where(hit, 0, rows.missed + 1).astype(np.int32)
-        rows.seen = rows.seen + hit.astype(np.int32)
-        rows.unseen_s = np.where(hit, 0.0, rows.unseen_s)
-        rows.label = np.zeros_like(rows.label)
-        rows.label[hit] = found.label[at]
+    def _size_up(self, found: Found) -> None:
+        # What is typical is taken from the first cells, and followed from then on.
+        if np.isnan(self._learnt.size[0]) and found.label.size:
+            log_area = found.look[:, LOG_AREA]
+            typical = np.median(log_area)
+            spread = TO_SIGMA * np.median(np.abs(log_area - typical))
+            self._learnt.size[:] = typical, max(spread, LEAST_SPREAD)
 
-        was = rows.variance[hit]
-        gain = was[:, :2] / (was[:, :1] + self._noise_um2)
-        surprise_um = found.bodies.centre_um[at] - rows.centre_um[hit]
-        rows.centre_um[hit] += gain[:, :1] * surprise_um
-        rows.velocity_um_per_s[hit] += gain[:, 1:] * surprise_um
-        rows.variance[hit] = np.stack(
-            (
-                (1 - gain[:, 0]) * was[:, 0],
-                (1 - gain[:, 0]) * was[:, 1],
-                was[:, 2] - gain[:, 1] * was[:, 1],
-            ),
-            axis=1,
+    def _advance(self, found: Found, segmented: Segmented, step_s: float) -> None:
+        room = self._rows + 2 * found.label.size
+        if room > len(self._table.number):
+            self._table = grow(self._table, 2 * room)
+        self._rows, self._swaps = step(
+            self._table,
+            self._rows,
+            found,
+            self._masks(segmented),
+            self._learnt,
+            self._rules(step_s),
+            (self._step(max(step_s, TINY)), self._power),
+            _field(segmented.info, segmented.labels.shape),
+            self._wells,
+            self._swapped,
         )
-        change = found.bodies.log_area[at] - rows.log_area[hit]
-        rows.log_area[hit] += AREA_MEMORY * change
-        rows.whole[hit] = found.bodies.whole[at]
 
-    def _end(self, info: FrameInfo, shape: tuple[int, ...]) -> None:
-        # Ends: unseen for too long, unseen before it was believed, or out of the field.
-        rows = self._rows
-        half_um = np.array(shape) * info.pixel_size_um / 2
-        away_um = np.abs(rows.centre_um - np.array(info.stage_yx_um))
-        coasting = (
-            (rows.missed <= self._settings.memory_frames)
-            & (rows.track_id > 0)
-            & (away_um <= half_um).all(axis=1)
-        )
-        self._rows = rows.take((rows.missed == 0) | coasting)
+    def _masks(self, segmented: Segmented) -> Masks:
+        if self._last is None or segmented.labels.shape != self._last.labels.shape:
+            return no_masks(segmented.labels)
+        return lay_masks(self._last, segmented)
 
-    def _born(self, found: _Found, chosen: Any = slice(None)) -> _Rows:
-        label = found.label[chosen]
-        count = label.size
-        velocity_variance = self._motion.speed_um_per_s**2
-        return _Rows(
-            track_id=np.zeros(count, np.int64),
-            label=label.copy(),
-            centre_um=found.bodies.centre_um[chosen].copy(),
-            velocity_um_per_s=np.zeros((count, 2)),
-            variance=np.tile([self._noise_um2, 0.0, velocity_variance], (count, 1)),
-            log_area=found.bodies.log_area[chosen].copy(),
-            whole=found.bodies.whole[chosen].copy(),
-            seen=np.ones(count, np.int32),
-            missed=np.zeros(count, np.int32),
-            unseen_s=np.zeros(count),
+    def _rules(self, step_s: float) -> Rules:
+        return Rules(
+            noise_um2=self._settings.localisation_um**2,
+            step_s=step_s,
+            speed_um_per_s=self._fastest_um_per_s,
+            size_weight=self._settings.size_weight,
+            area_sigma=float(np.sqrt(self._learnt.look[LOG_AREA])),
+            memory=self._settings.memory_frames,
+            confirm=self._settings.confirm_frames,
+            lag=self._settings.lag_frames,
         )
+
+    def _step(self, step_s: float) -> NDArray[np.float64]:
+        # Most steps of a run are alike.
+        if step_s not in self._steps:
+            self._steps = {step_s: self._walks.step(step_s)}
+        return self._steps[step_s]
 
     def _confirm(self, frames: int) -> None:
-        # New names go to the end, so confirmed rows stay ordered by id.
-        rows = self._rows
-        ready = np.flatnonzero((rows.track_id == 0) & (rows.seen >= frames))
-        for row in ready:
-            rows.track_id[row] = next(self._ids)
-        if ready.size:
-            order = np.where(rows.track_id > 0, rows.track_id, np.iinfo(np.int64).max)
-            self._rows = rows.take(np.argsort(order, kind="stable"))
+        number = self._table.number[: self._rows]
+        ready = (number[:, TRACK_ID] == 0) & (number[:, SEEN] >= frames)
+        rows = np.flatnonzero(ready)
+        for row in rows[np.argsort(number[rows, BORN])].tolist():
+            if number[row, MOTHER]:
+                self._divide(row)
+            number[row, TRACK_ID] = next(self._ids)
+
+    def _divide(self, row: int) -> None:
+        # Believed only now: the parts were seen for as long as any new cell must be.
+        number = self._table.number[: self._rows]
+        mother = number[row, MOTHER]
+        number[row, MOTHER] = 0
+        for sister in np.flatnonzero(number[:, TRACK_ID] == mother):
+            number[[row, sister], PARENT] = mother
+            number[sister, TRACK_ID] = next(self._ids)
 
 
-def _find(cells: Cells | None) -> _Found:
-    if cells is None:
-        empty = Bodies(np.empty((0, 2)), np.empty(0), np.empty(0, np.bool_))
-        return _Found(np.empty(0, np.int32), empty)
+def _order(cells: Cells) -> NDArray[np.intp]:
+    """Give the cells that can be tracked, from top to bottom, then left to right."""
     usable = np.isfinite(cells.centre_um).all(axis=1) & (cells.area_um2 > 0)
-    order = np.lexsort((cells.centre_um[:, 1], cells.centre_um[:, 0]))
-    order = order[usable[order]]
-    return _Found(
-        label=cells.label[order],
-        bodies=Bodies(
-            centre_um=cells.centre_um[order],
-            log_area=np.log(cells.area_um2[order].astype(np.float64)),
-            whole=~cells.touches_edge[order],
-        ),
-    )
+    if (np.diff(cells.label) <= 0).any():
+        usable &= _first_of_label(cells.label)
+    y_um = cells.centre_um[:, 0]
+    order = np.argsort(y_um)
+    if (np.diff(y_um[order]) == 0).any():
+        order = np.lexsort((cells.centre_um[:, 1], y_um))
+    return order[usable[order]]
+
+
+def _field(info: FrameInfo, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    half_um = np.array(shape) * info.pixel_size_um / 2
+    middle_um = np.array(info.stage_yx_um)
+    return np.stack((middle_um - half_um, middle_um + half_um))
+
+
+def _first_of_label(label: NDArray[np.int32]) -> NDArray[np.bool_]:
+    kept = np.zeros(label.size, np.bool_)
+    kept[np.unique(label, return_index=True)[1]] = True
+    return kept
+
+
+def _touching_rows(cells: Cells, order: NDArray[np.intp]) -> NDArray[np.int64]:
+    if cells.touching.size == 0:
+        return np.empty((0, 2), np.int64)
+    row = np.full(int(cells.label.max(initial=0)) + 1, NOBODY)
+    row[cells.label[order]] = np.arange(order.size)
+    known = (cells.touching >= 0) & (cells.touching < row.size)
+    pairs = row[np.where(known, cells.touching, 0)]
+    return pairs[(pairs != NOBODY).all(axis=1) & known.all(axis=1)].astype(np.int64)

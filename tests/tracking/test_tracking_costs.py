@@ -3,59 +3,109 @@
 import numpy as np
 import pytest
 
-from tracking.costs import Bodies, find_candidates
+from tracking.costs import NEAREST, Rules, find_candidates, gate_um
+from tracking.motion import begin, lay_out
+from tracking.table import (
+    DESCRIPTORS,
+    NOBODY,
+    UNSEEN_S,
+    WHOLE,
+    Found,
+    make_table,
+)
+
+RULES = Rules(
+    noise_um2=1.0,
+    step_s=60.0,
+    speed_um_per_s=0.2,
+    size_weight=1.0,
+    area_sigma=0.2,
+    memory=5,
+    confirm=2,
+    lag=5,
+)
+WALKS = lay_out(0.2, 60.0)
 
 
-def bodies(centre_um, area_um2=300.0):
-    """Give whole bodies of one size."""
-    count = len(centre_um)
+def tracks(centre_um, unseen_s=60.0):
+    """Give tracks of cells of one size at these places."""
     centre_um = np.asarray(centre_um, np.float64).reshape(-1, 2)
-    log_area = np.log(np.full(count, area_um2, np.float64))
-    return Bodies(centre_um, log_area, np.ones(count, np.bool_))
+    count = len(centre_um)
+    table = make_table(count, len(WALKS.walk))
+    table.expected[:, :2] = centre_um
+    table.state[:] = begin(centre_um, 1.0, WALKS, WALKS.even())
+    table.value[:, UNSEEN_S] = unseen_s
+    table.number[:, WHOLE] = 1
+    return table
+
+
+def cells(centre_um, log_area=0.0, whole=True):
+    """Give the cells of a frame."""
+    centre_um = np.asarray(centre_um, np.float64).reshape(-1, 2)
+    count = len(centre_um)
+    look = np.zeros((count, DESCRIPTORS))
+    look[:, 0] = log_area
+    return Found(
+        label=np.arange(1, count + 1, dtype=np.int32),
+        centre_um=centre_um,
+        look=look,
+        whole=np.full(count, whole),
+        touching=np.empty((0, 2), np.int64),
+        well=np.full(count, NOBODY),
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_gate_equals_all_pairs(seed):
-    """The grid finds exactly the pairs within each gate."""
+    """The grid finds exactly the pairs within each gate, the nearest first."""
     rng = np.random.default_rng(seed)
-    tracks, cells = rng.uniform(-90, 90, (40, 2)), rng.uniform(-60, 60, (50, 2))
-    gate_um = rng.uniform(1, 25, 40)
+    here, there = rng.uniform(-90, 90, (40, 2)), rng.uniform(-60, 60, (50, 2))
+    unseen_s = rng.uniform(0, 100, 40)
 
-    found = find_candidates(bodies(tracks), np.ones(40), gate_um, bodies(cells), 1.0)
+    first, cell, _ = find_candidates(tracks(here, unseen_s), 40, cells(there), RULES)
 
-    away_um = np.linalg.norm(tracks[:, None] - cells[None], axis=2)
-    wanted = set(zip(*np.nonzero(away_um <= gate_um[:, None]), strict=True))
-    row = np.repeat(np.arange(40), np.diff(found.first))
-    assert set(zip(row, found.detection, strict=True)) == wanted
+    away_um = np.linalg.norm(here[:, None] - there[None], axis=2)
+    reach_um = np.array([gate_um(RULES, each) for each in unseen_s])
+    wanted = set(zip(*np.nonzero(away_um <= reach_um[:, None]), strict=True))
+    row = np.repeat(np.arange(40), np.diff(first))
+    assert set(zip(row, cell, strict=True)) == wanted
+    assert all(np.diff(away_um[row, cell])[np.diff(row) == 0] >= 0)
+
+
+def test_crowd_is_cut_to_the_nearest():
+    """Of more cells than a track considers, it takes the nearest ones."""
+    there = np.stack((np.linspace(0, 5, 200), np.zeros(200)), axis=1)
+
+    first, cell, _ = find_candidates(tracks([[0.0, 0.0]]), 1, cells(there), RULES)
+
+    assert first.tolist() == [0, NEAREST]
+    assert cell.tolist() == list(range(NEAREST))
 
 
 def test_no_tracks_or_no_cells():
     """Nothing on either side gives no candidates."""
-    some, none = bodies([[0.0, 0.0]]), bodies([])
+    first, _, _ = find_candidates(tracks([]), 0, cells([[0.0, 0.0]]), RULES)
+    second, _, _ = find_candidates(tracks([[0.0, 0.0]]), 1, cells([]), RULES)
 
-    first = find_candidates(none, np.empty(0), np.empty(0), some, 1.0)
-    second = find_candidates(some, np.ones(1), np.ones(1), none, 1.0)
-
-    assert first.first.tolist() == [0]
-    assert second.first.tolist() == [0, 0]
+    assert first.tolist() == [0]
+    assert second.tolist() == [0, 0]
 
 
 def test_other_size_costs_more():
     """Of two cells at the same distance the one of the same area is cheaper."""
-    track, gate_um = bodies([[0.0, 0.0]]), np.array([10.0])
-    cells = bodies([[0.0, 3.0], [0.0, -3.0]], [300.0, 600.0])
+    found = cells([[0.0, 3.0], [0.0, -3.0]], np.log([1.0, 2.0]))
 
-    found = find_candidates(track, np.ones(1), gate_um, cells, 1.0)
+    _, cell, cost = find_candidates(tracks([[0.0, 0.0]]), 1, found, RULES)
 
-    same, other = found.cost[np.argsort(found.detection)]
+    same, other = cost[np.argsort(cell)]
     assert other > same + 1
 
 
 def test_cut_cell_is_not_judged_by_its_area():
     """The area of a cell cut by the border does not enter the cost."""
-    track, gate_um = bodies([[0.0, 0.0]]), np.array([10.0])
-    cut = Bodies(np.zeros((1, 2)), np.log([50.0]), np.zeros(1, np.bool_))
+    place = [[0.0, 0.0]]
 
-    found = find_candidates(track, np.ones(1), gate_um, cut, 1.0)
+    _, _, whole = find_candidates(tracks(place), 1, cells(place), RULES)
+    _, _, cut = find_candidates(tracks(place), 1, cells(place, -1.0, False), RULES)
 
-    assert found.cost.tolist() == [0.0]
+    assert cut.tolist() == whole.tolist()

@@ -1,0 +1,93 @@
+"""New cells beside old ones: a cell that divided, or a blob of two that parted.
+
+In both cases the two weigh together what the one weighed. It was a single cell if it
+was no larger than cells are; then both are daughters and get new names. If it was
+larger, it was two cells in one mask since it was first seen.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from tracking.table import (
+    LOG_AREA,
+    LOG_MASS,
+    NOBODY,
+    SEEN,
+    TRACK_ID,
+    WHOLE,
+)
+
+BALANCE = 0.25
+"""The logarithm of the mass of both parts differs from that before by less."""
+LARGEST_PART = 0.75
+"""Neither part holds more of the mass than this."""
+ONE_CELL = math.log(1.6)
+"""A single cell exceeds the typical area by less than this logarithm."""
+TWICE = 0.25
+"""Two cells are about so near, in the logarithm of the area, to twice the typical."""
+SPREADS = 4.0
+"""A pair is told from a large cell where cells vary less than this allows."""
+OLD_ENOUGH = 5
+"""Frames in which a mother must have been seen."""
+REACH_RADII = 2.5
+"""The parts lie within so many radii of where the one was expected."""
+
+
+@njit(nogil=True, cache=True)
+def find_whole(table, found, new, main):  # type: ignore[no-untyped-def]
+    """Give the track of which a new cell is a part, or `NOBODY`; before its update.
+
+    The cells are ordered from top to bottom, so only those nearby are looked at.
+    """
+    best, least = NOBODY, np.inf
+    mass = math.exp(found.look[new, LOG_MASS])
+    # Of the whole the new cell holds a quarter at least, hence the bound of its radius.
+    widest = REACH_RADII * math.sqrt(4 * math.exp(found.look[new, LOG_AREA]) / math.pi)
+    for way in (-1, 1):
+        at = new + way
+        while 0 <= at < found.label.size:
+            if abs(found.centre_um[at, 0] - found.centre_um[new, 0]) > 2 * widest:
+                break
+            row = main[at]
+            if row != NOBODY and _balanced(table, row, found, at, mass):
+                dy = found.centre_um[new, 0] - table.expected[row, 0]
+                dx = found.centre_um[new, 1] - table.expected[row, 1]
+                area = math.exp(table.look[row, LOG_AREA])
+                away = math.hypot(dy, dx)
+                if away < least and away < REACH_RADII * math.sqrt(area / math.pi):
+                    best, least = row, away
+            at += way
+    return best
+
+
+@njit(nogil=True, cache=True)
+def _balanced(table, row, found, cell, mass):  # type: ignore[no-untyped-def]
+    if table.number[row, TRACK_ID] == 0 or not (
+        table.number[row, WHOLE] and found.whole[cell]
+    ):
+        return False
+    before = math.exp(table.look[row, LOG_MASS])
+    left = math.exp(found.look[cell, LOG_MASS])
+    if max(left, mass) > LARGEST_PART * before:
+        return False
+    return abs(math.log((left + mass) / before)) < BALANCE
+
+
+@njit(nogil=True, cache=True)
+def is_one_cell(table, row, learnt):  # type: ignore[no-untyped-def]
+    """Say whether a track was a single cell, so that it divided and did not part."""
+    area = table.look[row, LOG_AREA]
+    return table.number[row, SEEN] >= OLD_ENOUGH and area < learnt.size[0] + ONE_CELL
+
+
+@njit(nogil=True, cache=True)
+def is_pair(look, learnt):  # type: ignore[no-untyped-def]
+    """Say whether a blob seen for the first time is two cells: twice a typical one.
+
+    Only where cells are so alike that a single one of that size would be a wonder.
+    """
+    above = look[LOG_AREA] - learnt.size[0]
+    alike = SPREADS * learnt.size[1] < above
+    return alike and abs(above - math.log(2)) < TWICE

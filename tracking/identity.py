@@ -1,0 +1,167 @@
+"""Who is who after a contact: what a cell looked like before it touched another.
+
+A cell keeps the looks that it had while alone. When it parts from the cells that it
+touched, a candidate that looks like one of those costs more for it; and when both have
+been seen for a while again, the names are exchanged if that fits the looks better.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from tracking.table import (
+    APART,
+    DESCRIPTORS,
+    ELONGATION,
+    LOG_AREA,
+    LOG_MASS,
+    NOBODY,
+    PARENT,
+    PARTNER,
+    PHASE,
+    SEEN,
+    TRACK_ID,
+    WHOLE,
+)
+
+MEMORY = 0.2
+"""Share of the newest look."""
+MARGIN = 4.0
+"""Another must look so much more like it (squared deviations, summed) to count."""
+MOST = 25.0
+"""The contact-switch term costs no more than this."""
+OUTLIER = 9.0
+"""A squared change of look counts no more than this many variances."""
+LEAST_VARIANCE = 1e-4
+LEARNING = 0.002
+"""Share of one sighting in the variance of the looks."""
+
+
+@njit(nogil=True, cache=True)
+def describe(order, area, mass, phase, axes, look):  # type: ignore[no-untyped-def]
+    """Fill the looks (cell, descriptor) of the cells in this order."""
+    for to in range(order.size):
+        cell = order[to]
+        look[to, LOG_AREA] = math.log(area[cell])
+        # Frames without phase know no mass; the area balances as well then.
+        known = mass[cell] > 0
+        look[to, LOG_MASS] = math.log(mass[cell]) if known else look[to, LOG_AREA]
+        finite = math.isfinite(phase[cell])
+        look[to, PHASE] = phase[cell] if finite else 0.0
+        long, short = axes[cell, 0], axes[cell, 1]
+        look[to, ELONGATION] = math.log(long / short) if long > short > 0 else 0.0
+
+
+@njit(nogil=True, cache=True)
+def unlikeness(one, other, variance):  # type: ignore[no-untyped-def]
+    """Give how differently two looks (descriptor,) are, in variances."""
+    total = 0.0
+    for at in range(DESCRIPTORS):
+        away = one[at] - other[at]
+        total += min(away * away / variance[at], OUTLIER)
+    return total
+
+
+@njit(nogil=True, cache=True)
+def add_contact_terms(table, rows, found, first, cell_of, cost, learnt, lag):  # type: ignore[no-untyped-def]  # noqa: PLR0913 - columns
+    """Add to the cost of cells that look like a former neighbour, in place."""
+    for row in range(rows):
+        if table.number[row, TRACK_ID] == 0 or table.number[row, APART] > lag:
+            continue
+        for which in range(2):
+            other = table.number[row, PARTNER + which]
+            if other == NOBODY or not (
+                table.number[row, WHOLE] and table.number[other, WHOLE]
+            ):
+                continue
+            for at in range(first[row], first[row + 1]):
+                cell = cell_of[at]
+                if not found.whole[cell]:
+                    continue
+                look = found.look[cell]
+                own = unlikeness(look, table.look[row], learnt.look)
+                theirs = unlikeness(look, table.look[other], learnt.look)
+                cost[at] += min(max(own - theirs - MARGIN, 0.0), MOST)
+
+
+@njit(nogil=True, cache=True)
+def remember(look, row, new, variance):  # type: ignore[no-untyped-def]
+    """Take the look of a cell that was seen alone and whole; learn how looks vary."""
+    for at in range(DESCRIPTORS):
+        change = new[at] - look[row, at]
+        limit = 3 * np.sqrt(variance[at])
+        bounded = min(max(change, -limit), limit)
+        change = bounded * bounded - variance[at]
+        variance[at] = max(variance[at] + LEARNING * change, LEAST_VARIANCE)
+        look[row, at] += MEMORY * bounded
+
+
+@njit(nogil=True, cache=True)
+def touch(table, row, other):  # type: ignore[no-untyped-def]
+    """Note that a track touches another now."""
+    table.number[row, APART] = 0
+    table.fresh[row] = 0.0
+    if table.number[other, TRACK_ID] == 0 or table.number[row, PARTNER] == other:
+        return
+    table.number[row, PARTNER + 1] = table.number[row, PARTNER]
+    table.number[row, PARTNER] = other
+
+
+@njit(nogil=True, cache=True)
+def undo_swaps(table, rows, learnt, lag, swapped):  # type: ignore[no-untyped-def]
+    """Exchange names that fit better the other way; gives how many pairs.
+
+    A track is judged once, when ``lag`` frames have passed since it touched another.
+    ``swapped`` (pair, 2) is filled with the names.
+    """
+    count = 0
+    for row in range(rows):
+        if table.number[row, APART] != lag or table.fresh[row, DESCRIPTORS] < lag / 2:
+            continue
+        other = table.number[row, PARTNER]
+        if other == NOBODY or table.number[other, APART] < lag:
+            continue
+        mutual = table.number[other, PARTNER] == row
+        enough = table.fresh[other, DESCRIPTORS] >= lag / 2
+        if not mutual or not enough or table.number[row, TRACK_ID] == 0:
+            continue
+        mine = table.fresh[row, :DESCRIPTORS] / table.fresh[row, DESCRIPTORS]
+        theirs = table.fresh[other, :DESCRIPTORS] / table.fresh[other, DESCRIPTORS]
+        straight = unlikeness(mine, table.look[row], learnt.look)
+        straight += unlikeness(theirs, table.look[other], learnt.look)
+        crossed = unlikeness(mine, table.look[other], learnt.look)
+        crossed += unlikeness(theirs, table.look[row], learnt.look)
+        if crossed + MARGIN < straight and count < len(swapped):
+            swapped[count, 0] = table.number[row, TRACK_ID]
+            swapped[count, 1] = table.number[other, TRACK_ID]
+            exchange(table, row, other)
+            count += 1
+        settle(table, row)
+        settle(table, other)
+    return count
+
+
+@njit(nogil=True, cache=True)
+def exchange(table, one, other):  # type: ignore[no-untyped-def]
+    """Exchange the names of two tracks, and what belongs to a name."""
+    for column in (TRACK_ID, PARENT, SEEN):
+        name = table.number[one, column]
+        table.number[one, column] = table.number[other, column]
+        table.number[other, column] = name
+    for at in range(DESCRIPTORS):
+        look = table.look[one, at]
+        table.look[one, at] = table.look[other, at]
+        table.look[other, at] = look
+
+
+@njit(nogil=True, cache=True)
+def settle(table, row):  # type: ignore[no-untyped-def]
+    """Let the looks since a contact count, and end the memory of it."""
+    number = table.fresh[row, DESCRIPTORS]
+    if number > 0:
+        for at in range(DESCRIPTORS):
+            change = table.fresh[row, at] / number - table.look[row, at]
+            table.look[row, at] += 0.5 * change
+    table.fresh[row] = 0.0
+    table.number[row, PARTNER : PARTNER + 2] = NOBODY
