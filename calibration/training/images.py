@@ -126,14 +126,13 @@ def from_image(sample: Sample, um_per_px: float, modality: Contrast) -> Training
     """
     if sample.pixel_size_um is None:
         raise BadImages(f"{sample.name}: its pixel size is not known")
-    image = counts_of(sample.image)
-    offset, scale = grey_level(image, modality)
-    height, width = image.shape
+    height, width = sample.image.shape
     grid = network_shape((height, width), sample.pixel_size_um, um_per_px)
     labels, states = _truth(sample, grid)
+    seen = resample(counts_of(sample.image), grid)
+    offset, scale = grey_level(seen, modality)  # after resampling, as when it is live
     zero, per_count = slim_grey_level()
-    seen = resample(image, grid).astype(np.float32) - offset
-    coded = seen * (scale / per_count) + zero
+    coded = (seen.astype(np.float32) - offset) * (scale / per_count) + zero
     return TrainingField(
         phase=np.rint(coded.clip(0, _BRIGHTEST)).astype(np.uint16),
         labels=labels,
