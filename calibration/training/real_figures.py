@@ -63,17 +63,16 @@ def measure_held_out(recipe: Recipe, folder: Path) -> tuple[Metrics, ...]:
 
 def _mask_row(folder: Path, sample: Sample) -> Metrics:
     found, classical = (
-        _evaluated(folder, [sample], engine)[0]["instance_f1_50"]
-        for engine in ("torch", "classical")
+        _evaluated(folder, [sample], engine)[0] for engine in ("torch", "classical")
     )
     return Metrics(
         data=f"{sample.name} of {sample.source}; the state of its cells is unknown",
         fields=1,
         objects_live=0,
         objects_dead=0,
-        objects_untold=int(np.count_nonzero(np.unique(sample.labels))),
-        instance_f1_50=found,
-        classical_f1_50=classical,
+        objects_untold=found["n_objects"],
+        instance_f1_50=found["instance_f1_50"],
+        classical_f1_50=classical["instance_f1_50"],
     )
 
 
@@ -155,12 +154,12 @@ def _box_scores(
 
 def brightness(sample: Sample, boxes: Boxes) -> NDArray[np.float64]:
     """Give the one number (box,): how far the bright pixels of a box stand out."""
-    median = float(np.median(sample.image))
+    image = sample.image.astype(np.float64)
+    median = np.median(image)
     corners = np.rint(boxes.box_px).astype(int).clip(0).tolist()
     return np.array(
         [
-            np.percentile(sample.image[top:bottom, left:right], _BRIGHT_PERCENTILE)
-            - median
+            np.percentile(image[top:bottom, left:right], _BRIGHT_PERCENTILE) - median
             for top, left, bottom, right in corners
         ]
     )
