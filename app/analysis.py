@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from acquisition.records import Analysed, Command, Frame, Modality
 from acquisition.runner import Analyse, experiment_of
+from acquisition.simulated.calibrated import stand_of
 from acquisition.simulated.world import World
 from configs.schema import Experiment, Inference, Stand
 from inference.cards import Card, load_model
@@ -73,7 +74,7 @@ def build_analysis(
     live = experiment.run.clock == "real"
     engine, card, notes = select_engine(experiment.inference, seen, background=live)
     inference = InferenceStage(
-        engine, card_um_per_px, experiment.inference, stand_of(experiment)
+        engine, card_um_per_px, experiment.inference, stand_of_run(experiment)
     )
     tracking = TrackingStage(
         experiment.tracking,
@@ -100,18 +101,11 @@ def _warning(card: Card, modality: Modality) -> str:
     )
 
 
-def stand_of(experiment: Experiment) -> Stand:
+def stand_of_run(experiment: Experiment) -> Stand:
     """Give the constants of the stand; the simulated one takes those of its world."""
     if experiment.microscope.kind != "simulated" or experiment.simulated is None:
         return experiment.stand
-    world = World.load(experiment.simulated.world)
-    return Stand(
-        wavelength_um=world.optics.wavelength_um,
-        ring_amplitude=world.optics.ring_amplitude,
-        step_sign=1,
-        camera_offset_dn=world.camera.offset_dn,
-        refraction_increment_um3_per_pg=world.optics.refraction_increment_um3_per_pg,
-    )
+    return stand_of(World.load(experiment.simulated.world))
 
 
 def model_pixel_size(settings: Inference) -> float | None:

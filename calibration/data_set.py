@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from acquisition.archive.directory import create_exact_directory
 from acquisition.clock import Clock
+from acquisition.simulated.calibrated import stand_of
 from acquisition.simulated.specimen.population import LifeState
 from acquisition.simulated.stand.assembly import Cycle, SimulatedStand
 from acquisition.simulated.truth.file import TruthWriter
 from acquisition.simulated.world import World
-from calibration.audit.cells import stand_of
 from configs.schema import SIMULATED_CHANNELS
 from inference.phase import PhaseRetrieval, dry_mass_factor, phase_in_rad
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import find_objects, gaussian_filter
 
 from acquisition.records import CellState
+from acquisition.simulated.calibrated import stand_of
 from acquisition.simulated.fields import Field, render_field
 from acquisition.simulated.light.camera import CameraModel
 from acquisition.simulated.light.optics import Optics
@@ -24,7 +25,6 @@ from calibration.audit.latent import (
     MOST_FIELDS,
     latent_columns,
 )
-from configs.schema import Stand
 from inference.phase import PhaseRetrieval, phase_in_rad
 
 SMALLEST_UM2 = 16.0
@@ -66,17 +66,6 @@ class AuditCells:
         rows = self.field <= last
         names = self.__dataclass_fields__
         return AuditCells(*(getattr(self, name)[rows] for name in names))
-
-
-def stand_of(world: World) -> Stand:
-    """Give the constants of the phase module as a calibration would find them."""
-    optics = world.optics
-    return Stand(
-        wavelength_um=optics.wavelength_um,
-        ring_amplitude=optics.ring_amplitude,
-        camera_offset_dn=world.camera.offset_dn,
-        refraction_increment_um3_per_pg=optics.refraction_increment_um3_per_pg,
-    )
 
 
 def picture_of(field: Field, world: World, seed: int) -> NDArray[np.float32]:

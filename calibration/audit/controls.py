@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from acquisition.clock import Clock
 from acquisition.records import Analysed, Frame, blank_info
+from acquisition.simulated.calibrated import stand_of
 from acquisition.simulated.sections import Mix, Protocol
 from acquisition.simulated.specimen.dish import Specimen
 from acquisition.simulated.specimen.population import LifeState
 from acquisition.simulated.stand.assembly import SimulatedStand
 from acquisition.simulated.world import World
-from calibration.audit.cells import AuditCells, Progress, stand_of
+from calibration.audit.cells import AuditCells, Progress
 from calibration.audit.classifiers import auroc, forest, held_out, linear
 from calibration.audit.features import FIRST_ORDER
 from configs.schema import (

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from acquisition.errors import BadModel, BadWorld
 from acquisition.records import Modality
+from acquisition.simulated.calibrated import stand_of
 from acquisition.simulated.fields import render_field
 from acquisition.simulated.world import World
-from calibration.audit.cells import stand_of
 from calibration.models.analyst import Analyst, Judged, judge
 from calibration.models.figures import Row, figures_of, intervals_of
 from calibration.shots import frame_of, shoot

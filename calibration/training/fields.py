@@ -20,11 +20,11 @@ from scipy.ndimage import find_objects
 import acquisition.simulated
 import inference
 from acquisition.errors import BadRun
+from acquisition.simulated.calibrated import stand_of
 from acquisition.simulated.fields import Field as SimulatedField
 from acquisition.simulated.fields import randomise, render_field
 from acquisition.simulated.sections import Mix
 from acquisition.simulated.world import World
-from calibration.audit.cells import stand_of
 from calibration.shots import shoot
 from calibration.training.recipe import Contrast, Fields, Split
 from inference.phase import PhaseRetrieval

@@ -9,9 +9,9 @@ import tifffile
 
 from acquisition.errors import BadImages, BadModel, BadWorld
 from acquisition.records import CellState
+from acquisition.simulated.calibrated import stand_of
 from acquisition.simulated.fields import Field, render_field
 from acquisition.simulated.world import World
-from calibration.audit.cells import stand_of
 from calibration.datasets.folders import load_folder
 from calibration.datasets.records import Boxes
 from calibration.models.analyst import Analyst, judge

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from acquisition.errors import BadWorld
+from acquisition.simulated.calibrated import stand_of
 from acquisition.simulated.sections import Mix
 from acquisition.simulated.world import SHIPPED_WORLDS, World
 
@@ -105,3 +106,16 @@ def test_a_mix_holds_at_most_all_cells() -> None:
     assert sum(mix.fractions()) == pytest.approx(0.55)
     with pytest.raises(ValueError, match="add up to"):
         Mix(ghost=0.8, mitosis=0.3)
+
+
+def test_a_stand_has_the_constants_of_its_world() -> None:
+    """What a calibration would find follows the world file, not the defaults."""
+    world = World.check(
+        {"optics": {"ring_amplitude": 0.45, "wavelength_um": 0.7}, "camera": {}}, "x"
+    )
+
+    stand = stand_of(world)
+
+    assert (stand.ring_amplitude, stand.wavelength_um) == (0.45, 0.7)
+    assert stand.camera_offset_dn == world.camera.offset_dn
+    assert stand.step_sign == 1
