@@ -96,6 +96,7 @@ class Acquisition:
         self._extra = 0
         self._recorded_only = 0
         self._late = 0
+        self._expired = 0  # requests that were not met in time
         self._faults_in_a_row = 0
         self._fault = ""
         self._stalled = False
@@ -314,9 +315,14 @@ class Acquisition:
             sender, request = received
             if isinstance(request, Request):
                 reply = self._source.add_request(request, self._clock.now_s())
+                self._expired += reply.outcome == "expired"
                 self._requests.answer(sender, reply)
                 self._publisher.tell(reply)
+        self._tell_replies()
+
+    def _tell_replies(self) -> None:
         for reply in self._source.replies():
+            self._expired += reply.outcome == "expired"
             self._publisher.tell(reply)
 
     def _steer(self) -> None:
@@ -348,6 +354,7 @@ class Acquisition:
                 "extra_frames": self._extra,
                 "recorded_only": self._recorded_only,
                 "late_frames": self._late,
+                "requests_expired": self._expired,
                 "dose_gy": self._microscope.dose_gy(),
                 "skipped_slots": self._source.skipped_slots,
                 "recorder_fill": self._publisher.fill(),
@@ -368,8 +375,7 @@ class Acquisition:
         self._source.close()
         if self._thread is not None and not self._stalled:
             self._thread.join()
-        for reply in self._source.replies():
-            self._publisher.tell(reply)
+        self._tell_replies()
         unsent = self._publisher.close(drain_s=30.0, wait_also=("analysis",))
         if unsent:
             self._fault = self._fault or f"{unsent} frames could not be recorded"

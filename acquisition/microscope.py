@@ -16,9 +16,9 @@ from acquisition.errors import BadConfig
 from acquisition.preflight import prepare_stand
 from acquisition.records import Modality
 from acquisition.replay import SequenceCamera
-from acquisition.schedule import Limits
 from acquisition.simulated.stand.devices import Devices
-from acquisition.stands import Stand, open_stand, steps_of
+from acquisition.stands import Stand, open_stand, requested_channels, steps_of
+from acquisition.wishes import Limits
 from configs import schema
 
 if TYPE_CHECKING:
@@ -174,6 +174,8 @@ def _assemble(
         max(shape) * size_um,
         settings.stage_limits_um,
         is_analysed=lambda event: settings.analyses(preset_of(event)),
+        focus_um=core.getZPosition if core.getFocusDevice() else None,
+        channels=requested_channels(experiment),
     )
     if isinstance(camera, SequenceCamera):
         refusal = "a recorded sequence has no extra frames"

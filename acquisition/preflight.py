@@ -3,7 +3,12 @@
 from pymmcore_plus import CMMCorePlus, DeviceType
 
 from acquisition.simulated.stand.devices import CHANNEL_GROUP
-from acquisition.stands import PHASE_STEPS, Stand, planned_channels
+from acquisition.stands import (
+    PHASE_STEPS,
+    Stand,
+    planned_channels,
+    requested_channels,
+)
 from configs import schema
 
 SMALLEST_FRAME_PX = 64
@@ -94,7 +99,21 @@ def _missing_roles(core: CMMCorePlus, experiment: schema.Experiment) -> list[str
         for channel in plan.channels
         if not core.isConfigDefined(channel.group, channel.config)
     ]
-    return faults + unknown
+    return faults + unknown + _request_faults(core, experiment)
+
+
+def _request_faults(core: CMMCorePlus, experiment: schema.Experiment) -> list[str]:
+    """Name what triggers ask for and the stand has not."""
+    group = next((one.group for one in experiment.timelapse.channels), "Channel")
+    faults = [
+        f"triggers.channel: no preset {name!r} in group {group!r}"
+        for name in requested_channels(experiment)
+        if not core.isConfigDefined(group, name)
+    ]
+    stacks = any(trigger.kind == "stack" for trigger in experiment.triggers)
+    if stacks and not core.getFocusDevice():
+        faults.append('triggers.kind "stack": the stand has no focus drive')
+    return faults
 
 
 def _channel_faults(experiment: schema.Experiment) -> list[str]:

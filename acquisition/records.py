@@ -15,11 +15,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.events import EventKind, RequestKind
+
 Modality = Literal["slim", "phase_contrast", "brightfield", "fluorescence"]
 """How the frame was made: four phase steps, or one shot of the named contrast."""
-
-EventKind = Literal["death", "contact"]
-"""What the rules can report about tracked cells."""
 
 PHASE_RAD_PER_COUNT = 2e-4
 """Phase travels as uint16: 0.2 mrad a count ..."""
@@ -156,6 +155,8 @@ class Tracks:
     merged_with: NDArray[np.int64]  # (track,) whose blob it shares, 0: has its own
     quality: NDArray[np.float32]  # (track,) 0 to 1, how sure the name is
     provisional: NDArray[np.bool_]  # (track,) the name may still be revised
+    death_risk: NDArray[np.float32] | None = None
+    """(track,) chance to die within the hour, NaN of the dead and of the unknown."""
 
 
 FORECAST_AFTER_FRAMES = 3
@@ -177,18 +178,33 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to one cell or to a pair."""
+    """Something that happened to cells or to the image, or that will."""
 
     event_id: int
     kind: EventKind
-    time_s: float
-    sequence: int
+    time_s: float  # when it began; of a predicted event, by when it is expected
+    sequence: int  # of the frame that decided it
     position: str
-    tracks: tuple[int, ...]
+    tracks: tuple[int, ...]  # a mother before her daughters; none: the whole field
     centre_yx_um: tuple[float, float]
     probability: float
     threshold: float
     model: str
+    alert_s: float | None = None  # of the first frame in which it was suspected
+    lead_s: float = 0.0  # how far ahead it was predicted; 0: it has happened
+    cause: str = ""  # what speaks for it, in words
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What later frames say of an event that was reported."""
+
+    event_id: int
+    time_s: float  # of the frame that decided it
+    outcome: Literal["confirmed", "refuted"]
+    onset_s: float  # when it began, as it looks now
+    probability: float
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,14 +247,18 @@ class Request:
 
     request_id: int
     event_id: int
-    kind: str  # "burst"
+    kind: RequestKind
     cause: str  # in words, for the log and the screen
     position: str  # where the event was seen
     centre_yx_um: tuple[float, float] | None  # move there; None stays at the position
     frames: int
     interval_s: float  # experiment seconds between the extra frames
     created_s: float
-    valid_until_s: float  # not acquired by then: expired, and counted
+    valid_until_s: float  # not begun by then: expired, and counted
+    channel: str = ""  # preset of the light path; "": that of the analysed frames
+    planes_um: tuple[float, ...] = ()  # of a stack, from the present focus
+    begin_s: float = 0.0  # not before this
+    dry_run: bool = False  # recorded, and not sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +269,7 @@ class Reply:
     time_s: float
     outcome: Literal["accepted", "refused", "done", "expired"]
     reason: str
+    frames_s: tuple[float, ...] = ()  # when its frames were begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +284,7 @@ class Analysed:
     tracks_ns: int
     forecast_ns: int
     decision_ns: int  # requests handed over
+    verdicts: tuple[Verdict, ...] = ()
     refined: Refined | None = None  # until the lag has passed there is none
     revisions: tuple[Revision, ...] = ()
 

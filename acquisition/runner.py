@@ -310,7 +310,8 @@ def _analyse_one(
     try:
         analysed = analyse(frame)
         for request in analysed.requests:
-            requests.send(request)
+            if not request.dry_run:
+                requests.send(request)
         analysed = replace(analysed, decision_ns=stamp_ns())
         publisher.publish(analysed)
     except Exception as error:

@@ -7,9 +7,7 @@ requests overtake the time-lapse, and a cancelled run ends at once.
 
 import heapq
 import itertools
-import math
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pymmcore_plus import CMMCorePlus
@@ -18,50 +16,10 @@ from useq import CustomAction, MDAEvent, MDASequence
 from acquisition.clock import Clock
 from acquisition.records import Reply, Request
 from acquisition.timelapse import Timelapse, describe_event
-
-PROTOCOL_PRIORITY = 10
-REQUEST_PRIORITY = 0
-"""Of the events that are due, the smallest number goes first."""
+from acquisition.wishes import PROTOCOL_PRIORITY, Limits, Wish, aim
 
 POLL_S = 0.05
 """Longest wait before the runner is looked at again: bounds the time to cancel."""
-
-
-def _never() -> bool:
-    return False
-
-
-def _always(_event: MDAEvent) -> bool:
-    return True
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What requests may ask of this microscope, and when its images are at an end."""
-
-    home_yx_um: tuple[float, float] | None = None
-    """Where the stage stood at the start; None: there is no motorised stage."""
-    reach_um: float = math.inf
-    """Farthest a request may move from the position where its event was seen."""
-    stage_um: tuple[float, float, float, float] | None = None
-    """(y0, x0, y1, x1) that the centre of the field may not leave."""
-    refusal: str = ""
-    """Why this microscope takes no requests at all."""
-    exhausted: Callable[[], bool] = _never
-    """True when there will be no further image."""
-    is_analysed: Callable[[MDAEvent], bool] = _always
-    """Whether cells are sought in an event's frame; extra frames repeat such a one."""
-
-
-@dataclass(slots=True)
-class _Open:
-    """A request that is neither done nor expired."""
-
-    request: Request
-    event: MDAEvent
-    given: int = 0
-    taken: int = 0
-    given_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +76,10 @@ class EventSource:
         self._queues = _Queues()
         self._timelapses: list[Timelapse] = []
         self._unfinished: dict[int, int] = {}  # id of a time-lapse -> frames queued
-        self._requests: dict[int, _Open] = {}
+        self._requests: dict[int, Wish] = {}
         self._replies: list[Reply] = []
         self._given: _Entry | None = None  # handed out, perhaps still being executed
+        self._back_to_um: float | None = None  # focus before a stack
         self._closed = False
         self._held = False
 
@@ -181,8 +140,8 @@ class EventSource:
             if now_s > request.valid_until_s:
                 late = f"came {now_s - request.valid_until_s:.1f} s too late"
                 return Reply(request.request_id, now_s, "expired", late)
-            self._requests[request.request_id] = _Open(request, template)
-            self._queue_frame(request.request_id, now_s)
+            self._requests[request.request_id] = Wish(request, template)
+            self._queue_frame(request.request_id, max(now_s, request.begin_s))
             self._changed.notify_all()
         return Reply(request.request_id, now_s, "accepted", "")
 
@@ -261,14 +220,23 @@ class EventSource:
             *_, entry = heapq.heappop(self._queues.ready)
             if entry.request_id is None:
                 self._given = entry
-                return entry.event
+                return self._refocused(entry.event)
             found = self._requests.get(entry.request_id)
             if found is not None:  # else it has expired
-                found.given += 1
-                found.given_s = now_s
                 self._given = entry
-                return entry.event
+                event = found.begin(entry.event, now_s, self._limits)
+                if found.request.planes_um:
+                    self._back_to_um = found.focus_um
+                    return event
+                return self._refocused(event)
         return None
+
+    def _refocused(self, event: MDAEvent) -> MDAEvent:
+        """Bring the focus back after a stack, for an event that leaves it as it is."""
+        back_um, self._back_to_um = self._back_to_um, None
+        if back_um is None or event.z_pos is not None:
+            return event
+        return event.model_copy(update={"z_pos": back_um})
 
     def _release(self, now_s: float) -> None:
         """Queue the time points that are due; one that is under way is finished."""
@@ -312,18 +280,16 @@ class EventSource:
             return
         found.taken += frame_taken
         if found.given < found.request.frames:
-            due_s = found.given_s + found.request.interval_s
+            due_s = found.given_s[-1] + found.request.interval_s
             self._queue_frame(entry.request_id, due_s)
             return
         del self._requests[entry.request_id]
         self._reply(found, "done" if found.taken else "expired")
 
     def _queue_frame(self, request_id: int, due_s: float) -> None:
-        event = self._requests[request_id].event
-        metadata = {"vigil": dict(event.metadata["vigil"])}
-        event = event.model_copy(update={"metadata": metadata})
-        entry = _Entry(event, request_id=request_id)
-        self._queues.put(entry, due_s, REQUEST_PRIORITY)
+        wish = self._requests[request_id]
+        entry = _Entry(wish.next_event(), request_id=request_id)
+        self._queues.put(entry, due_s, wish.priority)
 
     def _expire(self, now_s: float) -> None:
         for request_id, found in list(self._requests.items()):
@@ -339,16 +305,9 @@ class EventSource:
                 del self._requests[request_id]
                 self._reply(found, "expired")
 
-    def _reply(self, found: _Open, outcome: str) -> None:
-        request = found.request
-        reason = f"{found.taken} of {request.frames} frames"
-        if outcome == "expired" and self._closed:
-            reason = f"the run ended after {reason}"
+    def _reply(self, found: Wish, outcome: str) -> None:
         now_s = self._clock.now_s()
-        if outcome == "done":
-            self._replies.append(Reply(request.request_id, now_s, "done", reason))
-        else:
-            self._replies.append(Reply(request.request_id, now_s, "expired", reason))
+        self._replies.append(found.reply(outcome, now_s, run_ended=self._closed))
 
     def _judge(self, request: Request) -> tuple[MDAEvent | None, str]:
         """Give the event that a request stands for, or why it is refused."""
@@ -367,34 +326,4 @@ class EventSource:
         if event is None:
             names = ", ".join(sorted(known)) or "none"
             return None, f'unknown position "{request.position}" (known: {names})'
-        return self._aim(request, event)
-
-    def _aim(self, request: Request, event: MDAEvent) -> tuple[MDAEvent | None, str]:
-        """Point a position's event at the centre of a request."""
-        cause, name = f"request:{request.request_id}", request.position
-        changes: dict[str, object] = {"index": {}}
-        if request.centre_yx_um is not None:
-            reason = self._out_of_reach(request.centre_yx_um, event)
-            if reason:
-                return None, reason
-            name = f"request-{request.request_id}"
-            y_um, x_um = request.centre_yx_um
-            changes |= {"y_pos": y_um, "x_pos": x_um, "pos_name": name}
-        changes["metadata"] = describe_event(cause, name, request.request_id)
-        return event.model_copy(update=changes), ""
-
-    def _out_of_reach(self, centre_yx_um: tuple[float, float], event: MDAEvent) -> str:
-        y_um, x_um = centre_yx_um
-        if event.y_pos is None or event.x_pos is None:
-            return "there is no motorised stage to move to the event"
-        away_um = math.hypot(y_um - event.y_pos, x_um - event.x_pos)
-        if not away_um <= self._limits.reach_um:  # a NaN is refused too
-            return (
-                f"{away_um:.1f} um from its position, "
-                f"farther than {self._limits.reach_um:g} um"
-            )
-        if self._limits.stage_um is not None:
-            y0, x0, y1, x1 = self._limits.stage_um
-            if not (y0 <= y_um <= y1 and x0 <= x_um <= x1):
-                return f"(y {y_um:.1f}, x {x_um:.1f}) um is beyond the stage limits"
-        return ""
+        return aim(request, event, self._limits)

@@ -82,6 +82,12 @@ def planned_channels(experiment: schema.Experiment) -> list[str | None]:
     return list(dict.fromkeys(named)) or [None]
 
 
+def requested_channels(experiment: schema.Experiment) -> tuple[str, ...]:
+    """Give the presets in which triggers may ask for extra frames."""
+    named = [trigger.channel for trigger in experiment.triggers]
+    return tuple(dict.fromkeys(name for name in named if name is not None))
+
+
 def _open_simulated(experiment: schema.Experiment, clock: Clock) -> Stand:
     # NOTE: here, since only this kind needs the specimen and its compiled kernels.
     from acquisition.simulated.stand.assembly import SimulatedStand
@@ -92,7 +98,8 @@ def _open_simulated(experiment: schema.Experiment, clock: Clock) -> Stand:
     world = World.load(settings.world)
     seed, is_paced = experiment.run.seed, clock.mode != "stepped"
     main = experiment.microscope.main_channel or "SLIM"
-    named = [name for name in planned_channels(experiment) if name is not None]
+    planned = [name for name in planned_channels(experiment) if name is not None]
+    named = dict.fromkeys((*planned, *requested_channels(experiment)))
     simulated = SimulatedStand(
         world,
         seed,

@@ -19,6 +19,7 @@ COUNTED = {
     "skipped_slots": "planned frames skipped",
     "refused_triggers": "triggers refused",
     "requests_refused": "requests refused",
+    "requests_expired": "requests not met in time",
     "garbage": "messages refused",
     "recorded_only": "recorded only",
     "late_frames": "late",
@@ -65,6 +66,21 @@ class Reports:
                 if key == name:
                     return value
         return None
+
+    def forecast(self) -> str:
+        """Say which model forecasts, its skill over staying and the cover of its band.
+
+        Empty until forecasts of living cells have come due.
+        """
+        serving = self.fact("forecast_transformer")
+        if serving is None:
+            return ""
+        name = "transformer" if serving else "bank"
+        skill = self.fact(f"forecast_{name}_skill")
+        cover = self.fact(f"forecast_{name}_coverage")
+        if skill is None or cover is None:
+            return name
+        return f"{name}  skill {100 * skill:.0f}%  band {100 * cover:.0f}%"
 
     def losses(self) -> Counter[str]:
         """Count what was left out or turned away, by name, without zeros."""

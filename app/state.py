@@ -15,6 +15,7 @@ from acquisition.records import (
     Reply,
     Request,
     Skip,
+    Verdict,
 )
 from app.geometry import (
     Place,
@@ -155,6 +156,8 @@ class ViewState:
             self._update_dish(analysed)
         for event in analysed.events:
             self._take_event(event, analysed)
+        for verdict in analysed.verdicts:
+            self._take_verdict(verdict)
         for request in analysed.requests:
             self._take_request(request)
 
@@ -190,6 +193,9 @@ class ViewState:
             event.tracks,
             event.centre_yx_um,
             event.probability,
+            event.cause,
+            event.lead_s,
+            known.verdict if known else "",
             known.action if known else "",
             self._thumbnail(event, analysed),
         )
@@ -197,11 +203,18 @@ class ViewState:
         if len(same) > EVENTS_KEPT:
             del self._events[same[0]]
 
+    def _take_verdict(self, verdict: Verdict) -> None:
+        row = self._events.get(verdict.event_id)
+        if row is not None:
+            self._events[row.event_id] = replace(row, verdict=verdict.outcome)
+
     def _thumbnail(
         self, event: Event, analysed: Analysed | None
     ) -> NDArray[np.uint8] | None:
         dish = self._dishes.get(event.position)
         if analysed is None or dish is None or dish.levels is None:
+            return None
+        if not event.tracks:  # the whole field
             return None
         here = analysed.segmented.info.position == event.position
         return cut_thumbnail(analysed, event, dish.levels) if here else None
@@ -211,7 +224,8 @@ class ViewState:
             return
         self._requests += 1
         self._event_of_request[request.request_id] = request.event_id
-        self._act(request.event_id, f"{request.kind} of {request.frames} asked")
+        asked = "not sent, dry run" if request.dry_run else "asked"
+        self._act(request.event_id, f"{request.kind} of {request.frames} {asked}")
         while len(self._event_of_request) > EVENTS_KEPT:
             del self._event_of_request[next(iter(self._event_of_request))]
 
@@ -279,6 +293,8 @@ class ViewState:
         interval_s, age_ms, seen_every_s = self._pace(now_ns)
         info = self._newest.segmented.info if self._newest else None
         losses = self._losses()
+        shown = self._found["death"] + self._found["contact"]
+        predicted = self._found["predicted death"] + self._found["predicted contact"]
         return Figures(
             state=self._run_state(),
             time_s=self._time_s(),
@@ -303,7 +319,10 @@ class ViewState:
             live_fraction=live / (live + dead) if live + dead else None,
             deaths=self._found["death"],
             contacts=self._found["contact"],
+            predicted=predicted,
+            other_events=self._found.total() - shown - predicted,
             requests=max(self._requests, int(self._reports.fact("requests") or 0)),
+            forecast=self._reports.forecast(),
         )
 
     def _pace(self, now_ns: int) -> tuple[float | None, float | None, float | None]:

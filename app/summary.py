@@ -1,5 +1,6 @@
 """The figures of a finished run, read back from its directory."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ def summarise(directory: Path) -> dict[str, Any]:
         causes = table["cause"]
         channels, counts = np.unique(table["channel"], return_counts=True)
         cells = np.diff(run.analysis_table()["cells"])
-        events = run.events()
+        events, verdicts = run.events(), run.verdicts()
+        kinds = Counter(event.kind for event in events)
+        outcomes = Counter(verdict.outcome for verdict in verdicts)
+        replies = Counter(reply.outcome for reply in run.replies())
         return {
             "frames_recorded": len(causes),
             "frames_analysed": len(cells),
@@ -30,9 +34,13 @@ def summarise(directory: Path) -> dict[str, Any]:
             },
             "cells_mean": round(float(np.mean(cells)), 2) if len(cells) else None,
             "tracks": len(run.track_ids()),
-            "deaths": sum(event.kind == "death" for event in events),
-            "contacts": sum(event.kind == "contact" for event in events),
+            "deaths": kinds["death"],
+            "contacts": kinds["contact"],
+            "events_by_kind": dict(sorted(kinds.items())),
+            "events_confirmed": outcomes["confirmed"],
+            "events_refuted": outcomes["refuted"],
             "requests": len(run.requests()),
+            "requests_expired": replies["expired"],
             "extra_frames": int(np.count_nonzero(causes != b"protocol")),
             "skipped": len(run.skips()),
         }

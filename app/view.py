@@ -10,7 +10,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.records import Cells, EventKind, FrameInfo
+from acquisition.records import Cells, FrameInfo
+from configs.events import EventKind
 
 
 class Mark(IntEnum):
@@ -151,6 +152,9 @@ class EventRow:
     tracks: tuple[int, ...]
     centre_yx_um: tuple[float, float]
     probability: float
+    cause: str  # what speaks for it
+    lead_s: float  # how far ahead it was predicted; 0: it has happened
+    verdict: str  # "confirmed", "refuted", or empty while nobody knows
     action: str  # what became of the request, empty when none was made
     thumbnail: NDArray[np.uint8] | None  # (y, x, rgba)
 
@@ -181,7 +185,10 @@ class Figures:
     live_fraction: float | None
     deaths: int
     contacts: int
+    predicted: int  # deaths and contacts that were foreseen
+    other_events: int
     requests: int
+    forecast: str  # which model forecasts, and how well; empty: nothing known yet
 
     @property
     def over_budget(self) -> bool:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import useq
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-Positive = Annotated[float, Field(gt=0)]
+from configs.events import Events, Triggers
+from configs.section import Positive, Probability, Section
+
 Modality = Literal["slim", "phase_contrast", "brightfield", "fluorescence"]
-Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 SIMULATED_CHANNELS: dict[str, Modality] = {
@@ -25,12 +26,6 @@ SIMULATED_CHANNELS: dict[str, Modality] = {
     "AnnexinV": "fluorescence",
 }
 """Presets of the group "Channel" on the simulated stand, and what each one shows."""
-
-
-class Section(BaseModel):
-    """A frozen part of the experiment file; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Run(Section):
@@ -64,7 +59,7 @@ class Microscope(Section):
     channel: str | None = None
     """Preset of the light path where the time-lapse names none; absent: as the stand
     was found, on the simulated one the first preset of the modality."""
-    channels: dict[str, Modality] = {}
+    channels: dict[str, Modality] = Field(default_factory=dict)
     """What the presets of timelapse.channels show: four phase steps, or one shot of
     the named contrast. Absent: `modality` for all, on the simulated stand its own."""
     pixel_size_um: Positive | None = None
@@ -76,7 +71,7 @@ class Microscope(Section):
     """Micro-Manager configuration (.cfg); "demo" names the one that ships with it."""
     modulator: str | None = None
     """Label of the device that steps the phase (four states), for slim."""
-    camera_settings: dict[str, dict[str, str]] = {}
+    camera_settings: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Further device properties set at the start: device -> property -> value."""
     stage_tolerance_um: Positive = 1.0
     """Largest accepted difference between a commanded and a read-back position."""
@@ -163,7 +158,7 @@ class Simulated(Section):
     """Write the exact truth beside the run."""
     truth_detail: Literal["basic", "full"] = "full"
     """"full" adds what takes time of its own: later places, masks, haloed mass."""
-    faults: dict[Annotated[int, Field(ge=0)], CameraFault] = {}
+    faults: dict[Annotated[int, Field(ge=0)], CameraFault] = Field(default_factory=dict)
     """Drill: number of the exposure (from 0) -> what goes wrong with it, or from it on
     for the next frame: a stage that misses its next move, a modulator that stands."""
 
@@ -289,56 +284,6 @@ class Forecasting(Section):
         return self
 
 
-class DeathRule(Section):
-    """Two-state filter per track: live, then dead for good."""
-
-    hazard_per_h: float = Field(0.01, gt=0, le=10)
-    """Prior rate of dying."""
-    probability: float = Field(0.95, gt=0.5, lt=1)
-    """The filter must exceed this ..."""
-    frames: int = Field(2, ge=1, le=100)
-    """... on this many consecutive frames."""
-    mass_loss: float = Field(0.0, ge=0, lt=1)
-    """A death is only believed when the cell has lost this share of its dry mass, as
-    leaking cells do; 0 does not ask for it, and frames without phase cannot."""
-    unsure_band: tuple[Probability, Probability] = (0.35, 0.65)
-    """Filtered probabilities in this band leave the state of a track open."""
-    settle_frames: int = Field(5, ge=1, le=1000)
-    """A track that is dead within its first frames was dead before: no event."""
-
-
-class ContactRule(Section):
-    """Two masks that touch after they were apart."""
-
-    on_frames: int = Field(2, ge=1, le=100)
-    """Touching frames in a row that make a contact."""
-    apart_frames: int = Field(5, ge=1, le=1000)
-    """Free frames in a row that must lie before it, and that end it."""
-
-
-class Events(Section):
-    """Rules that turn tracks into events."""
-
-    death: DeathRule = DeathRule()
-    contact: ContactRule = ContactRule()
-
-
-class Trigger(Section):
-    """A rule that turns events into requests for extra frames."""
-
-    event: Literal["death", "contact"]
-    kind: Literal["burst"] = "burst"
-    frames: int = Field(3, ge=1, le=1000)
-    interval_s: float = Field(0.0, ge=0)
-    """Experiment seconds between the extra frames; 0: as fast as the stand can."""
-    recentre: bool = False
-    """Move the event to the middle of the field, and return afterwards."""
-    valid_for_s: Positive = 60.0
-    """Experiment seconds after which the request has expired."""
-    max_per_min: Positive = 6.0
-    """Requests of this rule per wall minute; more are refused, and counted."""
-
-
 class Log(Section):
     """What is kept on disk."""
 
@@ -398,7 +343,7 @@ class Experiment(Section):
     tracking: Tracking = Tracking()
     forecast: Forecasting = Forecasting()
     events: Events = Events()
-    triggers: tuple[Trigger, ...] = ()
+    triggers: Triggers = ()
     log: Log = Log()
     display: Display = Display()
     budget: Budget = Budget()

@@ -88,6 +88,7 @@ def make_tracks(count: int) -> Tracks:
         merged_with=np.zeros(count, np.int64),
         quality=np.ones(count, np.float32),
         provisional=np.zeros(count, np.bool_),
+        death_risk=np.full(count, 0.1, np.float32),
     )
 
 

@@ -1,20 +1,47 @@
-"""From tracks to events: a cell died, two cells met.
+"""From tracks to events: what happened, what is about to, and what became of it.
 
 An event carries the frame that decided it and, as its time, when it began: for a death
-the frame from which on the evidence in sum spoke for it (the most likely change point,
-Page 1954), or later the one at which the cell last held its mass; for a contact the
-first frame of the touch.
+the middle of the posterior of the onset, for a contact the first frame of the touch. A
+predicted event carries the time by which it is expected. Whatever is reported is
+confirmed or refuted by what follows (`tracking.verdicts`).
 """
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from acquisition.records import Event, Segmented, Tracks
-from configs.schema import Events
+from acquisition.records import (
+    CellState,
+    Event,
+    Forecast,
+    Segmented,
+    Tracks,
+    Verdict,
+)
+from configs.events import Events
 from tracking.contacts import Contacts
-from tracking.deaths import Deaths
+from tracking.deaths import Death, Deaths
+from tracking.evidence import Evidence, load_evidence
+from tracking.foresight import HORIZON_S, DoseFeatures, death_within
+from tracking.predictions import Approach, PredictedContacts, PredictedDeaths
+from tracking.trials import Bench
+from tracking.watches import Changes, Count, Focus
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """What distinguishes one event from another of the same frame."""
+
+    time_s: float
+    tracks: tuple[int, ...]
+    probability: float
+    threshold: float
+    cause: str = ""
+    alert_s: float | None = None
+    lead_s: float = 0.0
 
 
 class EventRules:
@@ -26,12 +53,40 @@ class EventRules:
         The section ``[events]``.
     ids
         Source of event ids; share one among positions to keep them unique in a run.
+    evidence
+        Calibration of the deaths; absent: the one that the settings name.
     """
 
-    def __init__(self, settings: Events, ids: Iterator[int] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Events,
+        ids: Iterator[int] | None = None,
+        evidence: Evidence | None = None,
+    ) -> None:
+        self._settings = settings
         self._ids = itertools.count(1) if ids is None else ids
-        self._deaths = Deaths(settings.death)
+        evidence = evidence or load_evidence(settings.death.calibration)
+        self._deaths = Deaths(settings.death, evidence)
         self._contacts = Contacts(settings.contact)
+        self._fated = PredictedDeaths(settings.predicted_death)
+        self._meeting = PredictedContacts(settings.predicted_contact)
+        self._changes = Changes(settings.change)
+        self._count = Count(settings.count)
+        self._focus = Focus(settings.focus)
+        self._doses = DoseFeatures()
+        self._bench = Bench(
+            settings,
+            self._deaths,
+            self._contacts,
+            self._changes,
+            self._focus,
+            self._fated,
+            self._meeting,
+        )
+        self._known: set[int] = set()  # tracks that were there before
+        # Tracks, and their chance to die.
+        self._risk: tuple[NDArray[np.int64], NDArray[np.float32]]
+        self._risk = np.empty(0, np.int64), np.empty(0, np.float32)
         self._time_s = -np.inf
 
     def update(
@@ -44,53 +99,180 @@ class EventRules:
         info = segmented.info
         step_s = info.time_s - self._time_s
         if step_s <= 0:
-            return self._deaths.describe(tracks), ()
+            return self._with_risk(self._deaths.describe(tracks)), ()
+        bin_before = self._deaths.newest_s
         self._time_s = info.time_s
         died = self._deaths.update(segmented, tracks, step_s)
         judged = self._deaths.describe(tracks)
-        met = self._contacts.update(segmented, tracks)
-        events = [self._death(segmented, judged, *death) for death in died]
-        events += [self._contact(segmented, judged, *contact) for contact in met]
-        return judged, tuple(events)
+        self._bench.look(judged, info.time_s)
+        events = [self._death(segmented, judged, one) for one in died]
+        for met in self._contacts.update(segmented, tracks):
+            cause = "in one mask" if met.merged else "masks touch"
+            found = _Finding(met.since_s, met.pair, 1.0, 1.0, cause)
+            events.append(self._tell(segmented, judged, "contact", found))
+        events += self._divisions(segmented, judged)
+        events += self._field(segmented, judged)
+        if self._deaths.newest_s != bin_before:
+            events += self._step(segmented, judged)
+        return self._with_risk(judged), tuple(events)
 
-    def _death(
-        self, segmented: Segmented, tracks: Tracks, row: int, since_s: float
-    ) -> Event:
-        info = segmented.info
-        y_um, x_um = tracks.centre_um[row].tolist()
-        return Event(
-            event_id=next(self._ids),
-            kind="death",
-            time_s=since_s,
-            sequence=info.sequence,
-            position=info.position,
-            tracks=(int(tracks.track_id[row]),),
-            centre_yx_um=(y_um, x_um),
-            probability=float(tracks.dead_probability[row]),
-            threshold=self._deaths.rule.probability,
-            model=segmented.model,
+    def foresee(
+        self, segmented: Segmented, tracks: Tracks, forecast: Forecast
+    ) -> tuple[Event, ...]:
+        """Give the contacts that the forecasts of the same frame announce."""
+        if not self._settings.predicted_contact.on:
+            return ()
+        touching = self._contacts.near_touch()
+        return tuple(
+            self._approach(segmented, tracks, one)
+            for one in self._meeting.update(tracks, forecast, touching)
         )
 
-    def _contact(
-        self,
-        segmented: Segmented,
-        tracks: Tracks,
-        pair: tuple[int, int],
-        since_s: float,
+    def judge(self, time_s: float) -> tuple[Verdict, ...]:
+        """Say what has become of earlier events, by this experiment time."""
+        return self._bench.docket.update(time_s)
+
+    def _death(self, segmented: Segmented, tracks: Tracks, death: Death) -> Event:
+        name = int(tracks.track_id[death.row])
+        probability = float(tracks.dead_probability[death.row])
+        bar = self._settings.death.probability
+        cause = f"{self._settings.death.rule}, suspected at {death.alert_s:.0f} s"
+        found = _Finding(death.onset_s, (name,), probability, bar, cause, death.alert_s)
+        return self._tell(segmented, tracks, "death", found)
+
+    def _divisions(self, segmented: Segmented, tracks: Tracks) -> list[Event]:
+        """Report the mothers of tracks that are new."""
+        mothers: dict[int, list[int]] = {}
+        for name, parent in zip(
+            tracks.track_id.tolist(), tracks.parent.tolist(), strict=True
+        ):
+            if parent and name not in self._known:
+                mothers.setdefault(parent, []).append(name)
+        self._known = set(tracks.track_id.tolist())
+        if not self._settings.division.on:
+            return []
+        time_s = segmented.info.time_s
+        return [
+            self._tell(
+                segmented,
+                tracks,
+                "division",
+                _Finding(time_s, (mother, *daughters), 1.0, 1.0, "mass is shared out"),
+            )
+            for mother, daughters in sorted(mothers.items())
+        ]
+
+    def _field(self, segmented: Segmented, tracks: Tracks) -> list[Event]:
+        """Report what concerns the whole field."""
+        events, time_s = [], segmented.info.time_s
+        share = self._focus.update(segmented) if self._settings.focus.on else None
+        if share is not None:
+            bar = self._settings.focus.share
+            cause = f"sharpness {100 * share:.0f} % of the usual"
+            found = _Finding(time_s, (), 1 - share, 1 - bar, cause)
+            events.append(self._tell(segmented, tracks, "focus", found))
+        counted = None
+        if self._settings.count.on:
+            counted = self._count.update(int((tracks.label > 0).sum()))
+        if counted is not None:
+            cause = f"from {counted[0]:.0f} to {counted[1]:.0f} cells"
+            found = _Finding(time_s, (), 1.0, 1.0, cause)
+            events.append(self._tell(segmented, tracks, "count", found))
+        return events
+
+    def _step(self, segmented: Segmented, tracks: Tracks) -> list[Event]:
+        """Report what is looked at once a bin of the histories."""
+        return self._changed(segmented, tracks) + self._doomed(segmented, tracks)
+
+    def _changed(self, segmented: Segmented, tracks: Tracks) -> list[Event]:
+        rule = self._settings.change
+        if not rule.on:
+            return []
+        return [
+            self._tell(
+                segmented,
+                tracks,
+                "change",
+                _Finding(
+                    segmented.info.time_s,
+                    (name,),
+                    1.0,
+                    1.0,
+                    f"{channel} jumped by {size:.1f} standard deviations",
+                ),
+            )
+            for name, channel, size in self._changes.update(self._deaths.histories)
+        ]
+
+    def _doomed(self, segmented: Segmented, tracks: Tracks) -> list[Event]:
+        info, rule = segmented.info, self._settings.predicted_death
+        dose = self._doses.update(info.time_s, info.dose_gy)
+        if not rule.on:
+            return []
+        living = self._deaths.living()
+        features = self._deaths.histories.features(1)[living]
+        nets = self._deaths.nets(segmented)
+        chance = death_within(nets, features, dose)
+        lead_s = HORIZON_S
+        names = tracks.track_id[living]
+        self._risk = names, chance.astype(np.float32)
+        return [
+            self._tell(
+                segmented,
+                tracks,
+                "predicted death",
+                _Finding(
+                    info.time_s + lead_s,
+                    (track,),
+                    probability,
+                    rule.probability,
+                    f"hazard of the next {lead_s / 60:.0f} min",
+                    lead_s=lead_s,
+                ),
+            )
+            for track, probability in self._fated.update(names, chance)
+        ]
+
+    def _with_risk(self, tracks: Tracks) -> Tracks:
+        """Give the tracks with their chance to die, as it was last worked out."""
+        risk = np.full(tracks.track_id.size, np.nan, np.float32)
+        names, known = self._risk
+        _, old, new = np.intersect1d(names, tracks.track_id, return_indices=True)
+        risk[new] = known[old]
+        risk[tracks.state == CellState.DEAD] = np.nan
+        return replace(tracks, death_risk=risk)
+
+    def _approach(self, segmented: Segmented, tracks: Tracks, one: Approach) -> Event:
+        found = _Finding(
+            segmented.info.time_s + one.lead_s,
+            one.pair,
+            one.probability,
+            self._settings.predicted_contact.probability,
+            "forecasts meet",
+            lead_s=one.lead_s,
+        )
+        return self._tell(segmented, tracks, "predicted contact", found)
+
+    def _tell(
+        self, segmented: Segmented, tracks: Tracks, kind: str, found: _Finding
     ) -> Event:
-        # Touching masks are measured, not estimated: probability and bar are 1.
         info = segmented.info
-        rows = np.searchsorted(tracks.track_id, pair)
-        y_um, x_um = tracks.centre_um[rows].mean(axis=0).tolist()
-        return Event(
+        rows = np.flatnonzero(np.isin(tracks.track_id, found.tracks))
+        centre = tracks.centre_um[rows].mean(axis=0) if rows.size else info.stage_yx_um
+        event = Event(
             event_id=next(self._ids),
-            kind="contact",
-            time_s=since_s,
+            kind=kind,  # type: ignore[arg-type]  # one of the literals above
+            time_s=found.time_s,
             sequence=info.sequence,
             position=info.position,
-            tracks=pair,
-            centre_yx_um=(y_um, x_um),
-            probability=1.0,
-            threshold=1.0,
+            tracks=found.tracks,
+            centre_yx_um=(float(centre[0]), float(centre[1])),
+            probability=found.probability,
+            threshold=found.threshold,
             model=segmented.model,
+            alert_s=found.alert_s,
+            lead_s=found.lead_s,
+            cause=found.cause,
         )
+        self._bench.open(event)
+        return event

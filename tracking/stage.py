@@ -7,7 +7,8 @@ import numpy as np
 
 from acquisition.clock import stamp_ns
 from acquisition.records import Analysed, Cells, Segmented, blank_info, read_only
-from configs.schema import Events, Forecasting, Tracking, Trigger
+from configs.events import Events, Trigger
+from configs.schema import Forecasting, Tracking
 from tracking.events import EventRules
 from tracking.forecaster import MODELS, Forecaster
 from tracking.refine import Refiner, rules_of, warm_up
@@ -77,6 +78,8 @@ class TrackingStage:
         tracks, events = position.rules.update(segmented, found)
         tracks_ns = stamp_ns()
         predicted = position.forecaster.forecast(tracks)
+        events += position.rules.foresee(segmented, tracks, predicted)
+        verdicts = position.rules.judge(time_s)
         forecast_ns = stamp_ns()
         requests = self._requests.update(segmented.info, events, forecast_ns)
         analysed = Analysed(
@@ -88,6 +91,7 @@ class TrackingStage:
             tracks_ns,
             forecast_ns,
             stamp_ns(),
+            verdicts=verdicts,
         )
         if position.refiner is not None:
             refined, revisions = position.refiner.update(

@@ -14,15 +14,23 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from acquisition.records import Event, Health, Reply, Request, Revision, Skip
+from acquisition.records import (
+    Event,
+    Health,
+    Reply,
+    Request,
+    Revision,
+    Skip,
+    Verdict,
+)
 
-Entry = Event | Revision | Request | Reply | Skip | Health
+Entry = Event | Verdict | Revision | Request | Reply | Skip | Health
 """What a journal holds; the class name in lower case is the ``type`` of the line."""
 
 _LINE_BYTES = 1_000_000
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {
     kind.__name__.lower(): TypeAdapter(kind)
-    for kind in (Event, Revision, Request, Reply, Skip, Health)
+    for kind in (Event, Verdict, Revision, Request, Reply, Skip, Health)
 }
 _log = logging.getLogger(__name__)
 

@@ -32,10 +32,11 @@ from acquisition.records import (
     Revision,
     Skip,
     Tracks,
+    Verdict,
 )
 
 _CONFIG_BYTES = 4_000_000
-_Kind = TypeVar("_Kind", Event, Revision, Request, Reply, Skip, Health)
+_Kind = TypeVar("_Kind", Event, Verdict, Revision, Request, Reply, Skip, Health)
 _log = logging.getLogger(__name__)
 
 
@@ -237,6 +238,10 @@ class RunReader:
     def events(self) -> list[Event]:
         """Give all events in the order in which they were decided."""
         return self._journal(schema.EVENTS, Event)
+
+    def verdicts(self) -> list[Verdict]:
+        """Give what later frames said of the events."""
+        return self._journal(schema.EVENTS, Verdict)
 
     def revisions(self) -> list[Revision]:
         """Give what is now held to have been otherwise, in the order of deciding."""

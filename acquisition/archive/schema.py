@@ -23,6 +23,7 @@ from acquisition.records import (
     FrameInfo,
     Modality,
     Tracks,
+    Verdict,
 )
 
 FORMAT: Final = "vigil-run/3"
@@ -154,6 +155,7 @@ TRACKS = np.dtype(
         ("merged_with", "<i8"),
         ("quality", "<f4"),
         ("provisional", "u1"),
+        ("death_risk", "<f4"),  # NaN where not known
     ]
 )
 HORIZONS = np.dtype([("sequence", "<i8"), ("horizon_s", "<f8")])
@@ -170,16 +172,29 @@ EVENT = np.dtype(
     [
         ("sequence", "<i8"),
         ("event_id", "<i8"),
-        ("kind", "S16"),
+        ("kind", "S24"),
         ("time_s", "<f8"),
         ("position", "S64"),
-        ("tracks", "<i8", (2,)),  # the second is 0 when one cell is concerned
+        ("tracks", "<i8", (3,)),  # 0 where fewer cells are concerned
         ("centre_yx_um", "<f8", (2,)),
         ("probability", "<f8"),
         ("threshold", "<f8"),
         ("model", "S64"),
+        ("alert_s", "<f8"),  # NaN where nothing was suspected before
+        ("lead_s", "<f8"),
     ]
 )
+VERDICT = np.dtype(
+    [
+        ("sequence", "<i8"),
+        ("event_id", "<i8"),
+        ("time_s", "<f8"),
+        ("outcome", "S16"),
+        ("onset_s", "<f8"),
+        ("probability", "<f8"),
+    ]
+)
+"""``/analysis/verdicts``: what became of events of earlier frames."""
 STAMPS = np.dtype(
     [
         (name, "<i8")
@@ -223,6 +238,7 @@ TABLES: Mapping[str, np.dtype[np.void]] = {
     "analysis/forecast": FORECAST,
     "analysis/refined": REFINED,
     "analysis/events": EVENT,
+    "analysis/verdicts": VERDICT,
 }
 
 
@@ -270,13 +286,26 @@ def info_from_row(row: np.void) -> FrameInfo:
 
 
 def event_rows(events: tuple[Event, ...]) -> Rows:
-    """Rows of ``/analysis/events``; of more than two tracks the first two."""
+    """Rows of ``/analysis/events``; of more than three tracks the first three."""
     rows = np.zeros(len(events), EVENT)
     for row, event in zip(rows, events, strict=True):
         for name in EVENT.names or ():
             value = getattr(event, name)
             if name == "tracks":
-                value = (*event.tracks, 0, 0)[:2]
+                value = (*event.tracks, 0, 0, 0)[:3]
+            elif value is None:
+                value = np.nan
+            row[name] = encode_text(value) if isinstance(value, str) else value
+    return rows
+
+
+def verdict_rows(verdicts: tuple[Verdict, ...], sequence: int) -> Rows:
+    """Rows of ``/analysis/verdicts``; the reasons stand in the journal."""
+    rows = np.zeros(len(verdicts), VERDICT)
+    rows["sequence"] = sequence
+    for row, verdict in zip(rows, verdicts, strict=True):
+        for name in (VERDICT.names or ())[1:]:
+            value = getattr(verdict, name)
             row[name] = encode_text(value) if isinstance(value, str) else value
     return rows
 
@@ -301,6 +330,7 @@ def analysis_rows(analysed: Analysed) -> Mapping[str, Rows]:
         "analysis/forecast": _forecast_rows(forecast, sequence),
         "analysis/refined": refined_rows(analysed.refined, sequence),
         "analysis/events": event_rows(analysed.events),
+        "analysis/verdicts": verdict_rows(analysed.verdicts, sequence),
     }
 
 
@@ -334,7 +364,8 @@ def _column_rows(
     rows = np.zeros(count, dtype)
     rows["sequence"] = sequence
     for name in (dtype.names or ())[1:]:
-        rows[name] = getattr(record, name)
+        value = getattr(record, name)
+        rows[name] = np.nan if value is None else value
     return rows
 
 

@@ -22,7 +22,7 @@ from acquisition.archive.directory import (
     release_lock,
     take_lock,
 )
-from acquisition.archive.journal import Journal
+from acquisition.archive.journal import Entry, Journal
 from acquisition.archive.memory import keep_image_buffers
 from acquisition.archive.policy import FramePolicy
 from acquisition.archive.repair import file_sha256, mend_segments
@@ -119,12 +119,14 @@ class RunWriter:
         with self._recording() as going:
             if going:
                 decided_s = analysed.segmented.info.time_s
-                for event in analysed.events:
-                    self._events.append(event)
-                for revision in analysed.revisions:
-                    self._events.append(revision)
-                for request in analysed.requests:
-                    self._events.append(request)
+                entries: tuple[Entry, ...] = (
+                    *analysed.events,
+                    *analysed.verdicts,
+                    *analysed.revisions,
+                    *analysed.requests,
+                )
+                for entry in entries:
+                    self._events.append(entry)
                 for event in analysed.events:
                     self._keep(self._policy.event(event.position, decided_s))
                 self._write_analysis(analysed)

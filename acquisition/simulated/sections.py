@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from configs.schema import Section
+from configs.section import Section
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 

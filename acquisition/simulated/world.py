@@ -28,7 +28,8 @@ from acquisition.simulated.sections import (
     Stage,
 )
 from configs.loading import describe_faults
-from configs.schema import SHIPPED, Section
+from configs.schema import SHIPPED
+from configs.section import Section
 
 SHIPPED_WORLDS = SHIPPED / "worlds"
 """Folder of the worlds that come with the installation."""

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from acquisition.records import EventKind
 from app.panels.style import (
     DIM,
     LATENCY,
@@ -16,21 +15,33 @@ from app.panels.style import (
 from app.panels.toolkit import QtCore, QtGui, QtWidgets
 from app.thumbnail import THUMBNAIL_PX
 from app.view import EventRow, Figures, Mark, clock_text
+from configs.events import EventKind
 
 ROW_PX = THUMBNAIL_PX + 10
 _ROLE = QtCore.Qt.ItemDataRole.UserRole
 
 
+def switch_of(kind: EventKind) -> str:
+    """Give the switch above the list that a kind of event belongs to."""
+    if kind in ("predicted death", "predicted contact"):
+        return "predicted"
+    return kind if kind in ("death", "contact") else "other"
+
+
 def event_title(row: EventRow) -> str:
-    """Name the event and its cells."""
+    """Name the event and its cells, and what became of it."""
     word = "track" if len(row.tracks) == 1 else "tracks"
-    return f"{row.kind.capitalize()} · {word} {', '.join(map(str, row.tracks))}"
+    cells = f"{word} {', '.join(map(str, row.tracks))}" if row.tracks else "field"
+    verdict = f" · {row.verdict}" if row.verdict else ""
+    return f"{row.kind.capitalize()} · {cells}{verdict}"
 
 
 def event_detail(row: EventRow) -> str:
     """Say how sure it is and what was done about it."""
     action = row.action or "no request"
-    return f"p {row.probability:.2f} · {action}"
+    ahead = f" in {row.lead_s / 60:.0f} min" if row.lead_s else ""
+    cause = "" if row.kind in ("death", "contact") else f"{row.cause} · "
+    return f"p {row.probability:.2f}{ahead} · {cause}{action}"
 
 
 class EventModel(QtCore.QAbstractListModel):
@@ -99,7 +110,7 @@ class EventDelegate(QtWidgets.QStyledItemDelegate):
             painter.drawImage(image, _image(row.thumbnail))
         else:
             painter.fillRect(image, QtGui.QColor(LINE))
-        colour = mark_colour(Mark.DEAD) if row.kind == "death" else LATENCY
+        colour = mark_colour(Mark.DEAD) if "death" in row.kind else LATENCY
         painter.fillRect(
             image.left(), image.bottom() - 1, side, 2, QtGui.QColor(colour)
         )
@@ -144,9 +155,11 @@ class EventPanel(QtWidgets.QFrame):
         )
         self.list.setFocusPolicy(QtCore.Qt.FocusPolicy.NoFocus)
         self.list.clicked.connect(lambda index: chosen(self.model.row(index.row())))
-        self.kinds: dict[EventKind, QtWidgets.QPushButton] = {
+        self.kinds: dict[str, QtWidgets.QPushButton] = {
             "death": _switch(mark_colour(Mark.DEAD).name()),
             "contact": _switch(LATENCY),
+            "predicted": _switch(TEXT),
+            "other": _switch(DIM),
         }
         self.requests = text_label("hint")
         head = QtWidgets.QHBoxLayout()
@@ -167,9 +180,11 @@ class EventPanel(QtWidgets.QFrame):
     def show_events(self, rows: tuple[EventRow, ...], figures: Figures) -> None:
         """Show the events whose switch is on, and how many there were of each kind."""
         wanted = {kind for kind, button in self.kinds.items() if button.isChecked()}
-        self.model.set_rows(tuple(row for row in rows if row.kind in wanted))
+        self.model.set_rows(tuple(row for row in rows if switch_of(row.kind) in wanted))
         self.kinds["death"].setText(f"{figures.deaths} deaths")
         self.kinds["contact"].setText(f"{figures.contacts} contacts")
+        self.kinds["predicted"].setText(f"{figures.predicted} predicted")
+        self.kinds["other"].setText(f"{figures.other_events} other")
         self.requests.setText(f"{figures.requests} requests")
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 from acquisition.errors import BadConfig
 from acquisition.simulated.world import World
 from calibration.datasets.records import Shippable
-from configs.schema import Positive, Probability, Section
+from configs.section import Positive, Probability, Section
 from inference.architectures import Architecture, StemUNetShape
 from inference.pixels import RESAMPLING_RANGE
 

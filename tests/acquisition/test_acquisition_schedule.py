@@ -9,7 +9,8 @@ import useq
 from acquisition.clock import Clock
 from acquisition.errors import BadConfig
 from acquisition.microscope import Microscope
-from acquisition.schedule import EventSource, Limits
+from acquisition.schedule import EventSource
+from acquisition.wishes import Limits
 from tests.acquisition.microscopes import Taken, drive, make_request, open_demo
 
 
@@ -308,3 +309,56 @@ def test_extra_frames_repeat_what_is_analysed(clock: Clock, demo: Microscope) ->
 
     assert extra.metadata["vigil"]["cause"] == "request:1"
     assert (extra.channel.config, extra.z_pos) == ("FITC", 0)
+
+
+def test_a_stack_brings_the_focus_back(clock: Clock, demo: Microscope) -> None:
+    """Planes lie around the focus found; the next planned frame has it back."""
+    source = EventSource(clock, demo.core, Limits(focus_um=lambda: 7.0))
+    source.add_timelapse(make_plan(2))
+    next(source)
+    wish = make_request(
+        1, position="a", kind="stack", frames=3, planes_um=(-2.0, 0.0, 2.0)
+    )
+    source.add_request(wish, 0.0)
+
+    planes = [next(source).z_pos for _ in range(4)]
+
+    assert planes == [5.0, 7.0, 9.0, 7.0]
+
+
+def test_another_channel_is_asked_for_by_name(clock: Clock, demo: Microscope) -> None:
+    """A request names a preset that a trigger named; any other is refused."""
+    source = EventSource(clock, demo.core, Limits(channels=("DAPI",)))
+    source.add_timelapse(make_plan(1))
+
+    known = make_request(1, position="a", kind="channel", frames=1, channel="DAPI")
+    beam = make_request(2, position="a", kind="channel", frames=1, channel="Beam")
+    replies = [source.add_request(one, 0.0) for one in (known, beam)]
+
+    assert [reply.outcome for reply in replies] == ["accepted", "refused"]
+    assert next(source).channel.config == "DAPI"
+
+
+def test_a_return_waits_for_its_time(clock: Clock, demo: Microscope) -> None:
+    """A visit that was asked for later is not made earlier, and tells its times."""
+    source = EventSource(clock, demo.core)
+    source.add_timelapse(make_plan(3, interval=100))
+    next(source)
+    wish = make_request(1, position="a", kind="return", frames=1, begin_s=130.0)
+    source.add_request(wish, 0.0)
+
+    causes = [cause for cause, _ in purposes(source)]
+
+    assert causes == ["protocol", "request:1", "protocol"]
+    assert source.replies()[0].frames_s == (130.0,)
+
+
+def test_faster_imaging_lets_the_plan_go_first(clock: Clock, demo: Microscope) -> None:
+    """Frames that fill gaps do not overtake planned ones that are due."""
+    source = EventSource(clock, demo.core)
+    source.add_timelapse(make_plan(1, positions=3))
+    next(source)
+    wish = make_request(1, position="a", kind="faster", frames=1, interval_s=5.0)
+    source.add_request(wish, 0.0)
+
+    assert [cause for cause, _ in purposes(source)] == ["protocol"] * 2 + ["request:1"]

@@ -39,8 +39,7 @@ class Flaws:
 
 def record_run(directory: Path, frames: int = 32, flaws: Flaws = Flaws()) -> Path:
     """Record a run of a grid of cells, of which one dies and two meet."""
-    # The recorded people keep their mass: here only what they look like shall count.
-    experiment = load_experiment("demo", ["events.death.mass_loss=0"])
+    experiment = load_experiment("demo")
     facts = RunFacts(
         "0" * 32, "test", 1, 1.0, "slim", (4, SIZE_PX, SIZE_PX), (), "stepped", 1.0, ""
     )

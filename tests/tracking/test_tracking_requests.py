@@ -4,7 +4,7 @@ import pytest
 from samples import make_info
 
 from acquisition.records import Event
-from configs.schema import Trigger
+from configs.events import Trigger
 from tracking.requests import RequestRules
 
 SECOND_NS = 10**9

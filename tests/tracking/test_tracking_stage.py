@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 from tracking_scenes import make_scene, walk
 
-from configs.schema import Events, Forecasting, Tracking, Trigger
+from configs.events import Events, Trigger
+from configs.schema import Forecasting, Tracking
 from tracking.stage import TrackingStage
 
 

@@ -285,4 +285,4 @@ def test_plain_h5py_reads_the_tables(tmp_path: Path) -> None:
         assert file["frames/raw"].shape == (1, 4, 64, 64)
         assert file["analysis/cells"]["label"].tolist() == [1, 2, 3]
         assert file["analysis/index"]["cells"].tolist() == [[0, 3]]
-        assert file["analysis/events"]["tracks"].tolist() == [[1, 0]]
+        assert file["analysis/events"]["tracks"].tolist() == [[1, 0, 0]]

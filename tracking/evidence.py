@@ -1,0 +1,148 @@
+"""What the look of a cell and its changes say about death: the calibrated evidence.
+
+Small networks on the features of a history, fitted to simulated runs by
+``vigil fit-events`` and stored with their provenance in one TOML file. They give log
+likelihood ratios: the shares of dead cells and of dying ones in those runs are taken
+out, so that the prior of the filter alone says how common death is.
+"""
+
+import tomllib
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError, model_validator
+
+from configs.faults import BadConfig
+from configs.loading import describe_faults
+from configs.schema import SHIPPED
+from configs.section import Section
+from tracking.histories import feature_names
+
+AHEADS = (1, 3, 6)
+"""Bins that must have come before a change is judged again, and better."""
+FORMAT = "vigil-evidence/1"
+HORIZON_PARTS_S = (1200.0, 1200.0, 1200.0)
+"""Parts of the horizon of predicted deaths: together one hour."""
+LARGEST = 4.0
+"""Features are bounded at so many standard deviations of the fit."""
+LIMIT = 8.0
+"""Log odds of one bin, at most."""
+
+Row = Annotated[tuple[float, ...], Field(max_length=1000)]
+
+
+class Net(Section):
+    """Log odds from features: one hidden layer, or none where ``hidden`` is empty."""
+
+    mean: Row
+    scale: Row
+    hidden: tuple[Row, ...]  # (unit, feature)
+    hidden_bias: Row
+    output: Row  # (unit,), or (feature,) without a hidden layer
+    bias: float
+    prior: float = 0.0  # log odds in the fit, taken out
+
+    @model_validator(mode="after")
+    def _shapes_agree(self) -> "Net":
+        count, units = len(self.mean), len(self.hidden)
+        wanted = units or count
+        right = len(self.scale) == count and len(self.output) == wanted
+        right &= len(self.hidden_bias) == units
+        if not right or any(len(row) != count for row in self.hidden):
+            raise ValueError("the sizes of mean, scale, hidden and output disagree")
+        return self
+
+    @cached_property
+    def _arrays(self) -> tuple[NDArray[np.float64], ...]:
+        hidden = np.array(self.hidden).reshape(-1, len(self.mean)).T
+        return (
+            np.array(self.mean),
+            np.array(self.scale),
+            hidden,
+            np.array(self.hidden_bias),
+            np.array(self.output),
+        )
+
+    def __call__(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give the log likelihood ratio (cell,) of features (cell, feature)."""
+        mean, scale, hidden, hidden_bias, output = self._arrays
+        x = np.clip((features - mean) / scale, -LARGEST, LARGEST)
+        if hidden.size:
+            x = np.tanh(x @ hidden + hidden_bias)
+        odds = x @ output + self.bias - self.prior
+        return np.asarray(np.clip(odds, -LIMIT, LIMIT))
+
+
+class Nets(Section):
+    """The networks for one kind of image."""
+
+    level: Net
+    """Dead in the newest bin, against alive."""
+    turns: tuple[Net, Net, Net]
+    """Died in that bin, against not, for each of `AHEADS`."""
+    hazard: tuple[Net, ...] = ()
+    """Log odds to die within each of `HORIZON_PARTS_S`, if alive when it begins."""
+
+
+class Provenance(Section):
+    """Where a calibration comes from."""
+
+    made: str
+    software: str
+    model: str  # of the cells, name and hash
+    runs: tuple[str, ...]  # world, seed, frames and interval of each
+    deaths: int
+    cell_hours: float
+    command: str
+
+
+class Evidence(Section):
+    """A complete calibration."""
+
+    format: Literal["vigil-evidence/1"]
+    features: tuple[str, ...]
+    level_weight: float = Field(gt=0, le=1)
+    """Of the level of one bin: bins repeat one another's mistakes."""
+    turn_weight: float = Field(ge=0, le=2)
+    onset_level_weight: float = Field(ge=0, le=1)
+    """Of the level where only the onset is asked for: the dying look dead early."""
+    phase: Nets
+    """With dry mass and phase."""
+    plain: Nets
+    """Without."""
+    provenance: Provenance
+
+    @model_validator(mode="after")
+    def _features_are_ours(self) -> "Evidence":
+        if self.features != feature_names():
+            raise ValueError("made for other features: fit it again")
+        return self
+
+
+def load_evidence(name: str) -> Evidence:
+    """Read a calibration: the name of a shipped one, or a path.
+
+    Raises
+    ------
+    BadConfig
+        If there is none, or it cannot be read.
+    """
+    path = Path(name)
+    if not path.is_file():
+        path = SHIPPED / "evidence" / f"{name}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.toml"))) or "none"
+        raise BadConfig(
+            "events.death.calibration",
+            [f"{name!r}: no such file and no shipped calibration ({known})"],
+        )
+    try:
+        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Evidence.model_validate(content)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadConfig(str(path), [f"not a readable TOML file: {error}"]) from error
+    except ValidationError as error:
+        raise BadConfig(str(path), describe_faults(error)) from error
