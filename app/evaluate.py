@@ -57,6 +57,8 @@ class Trial:
     """Of the images whose files do not say it."""
     effort: Effort = field(default_factory=Effort)
     engine: str = "auto"
+    min_area_um2: float | None = None
+    """Smaller objects are debris; absent: as in a run that does not say it."""
 
 
 def evaluate(name: str, trial: Trial) -> dict[str, Any]:
@@ -72,7 +74,7 @@ def evaluate(name: str, trial: Trial) -> dict[str, Any]:
     check_trial(trial)
     if name in GENERALISTS:
         return _generalist(name, trial)
-    settings = inference_settings(name, trial.engine)
+    settings = inference_settings(name, trial.engine, trial.min_area_um2)
     result: dict[str, Any] = {"model": name}
     with Analyst(settings) as analyst, progress() as tell:
         if trial.worlds:
@@ -130,11 +132,18 @@ def check_trial(trial: Trial) -> None:
     um = trial.pixel_size_um
     if um is not None and not 0.01 <= um <= 100:
         raise BadInput(f"--pixel-size {um:g}: give 0.01 to 100 um")
+    if trial.min_area_um2 is not None and trial.min_area_um2 <= 0:
+        raise BadInput(f"--min-area {trial.min_area_um2:g}: give more than 0 um2")
 
 
-def inference_settings(name: str, engine: str) -> Inference:
+def inference_settings(
+    name: str, engine: str, min_area_um2: float | None = None
+) -> Inference:
     """Give the settings under which a model is tried: those of a run, all cores."""
-    return Inference.model_validate({"model": name, "engine": engine})
+    given: dict[str, Any] = {"model": name, "engine": engine}
+    if min_area_um2 is not None:
+        given["min_area_um2"] = min_area_um2
+    return Inference.model_validate(given)
 
 
 @contextmanager

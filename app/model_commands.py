@@ -97,6 +97,9 @@ def _add_evaluate(commands: Any, new: New) -> None:
     evaluate.add_argument(
         "--pixel-size", type=float, metavar="UM", help="of images that do not say it"
     )
+    evaluate.add_argument(
+        "--min-area", type=float, metavar="UM2", help="smaller objects are debris"
+    )
 
 
 def _add_trial(parser: Any) -> None:
@@ -143,6 +146,7 @@ def _trial(options: argparse.Namespace) -> "Trial":
         pixel_size_um=getattr(options, "pixel_size", None),
         effort=Effort(options.fields, options.size),
         engine=options.engine,
+        min_area_um2=getattr(options, "min_area", None),
     )
 
 

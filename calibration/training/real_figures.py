@@ -54,19 +54,22 @@ def measure_held_out(recipe: Recipe, folder: Path) -> tuple[Metrics, ...]:
     rows: list[Metrics] = []
     for images in recipe.images:
         samples = [*open_images(images).held_out]
-        rows += [_mask_row(folder, one) for one in samples if one.labels is not None]
+        masked = [one for one in samples if one.labels is not None]
+        rows += [_mask_row(folder, one, images.smallest_um2) for one in masked]
         boxed = [one for one in samples if one.boxes is not None]
         if boxed:
             rows.append(_box_row(folder, boxed, images, recipe.fields.modality))
     return tuple(rows)
 
 
-def _mask_row(folder: Path, sample: Sample) -> Metrics:
+def _mask_row(folder: Path, sample: Sample, smallest_um2: float) -> Metrics:
     found, classical = (
-        _evaluated(folder, [sample], engine)[0] for engine in ("torch", "classical")
+        _evaluated(folder, [sample], engine, smallest_um2)[0]
+        for engine in ("torch", "classical")
     )
     return Metrics(
-        data=f"{sample.name} of {sample.source}; the state of its cells is unknown",
+        data=f"{sample.name} of {sample.source}; the state of its cells is unknown; "
+        f"objects below {smallest_um2:g} um2 left out",
         fields=1,
         objects_live=0,
         objects_dead=0,
@@ -84,7 +87,7 @@ def _box_row(
     ``auroc_dead`` and ``ece`` are of the mean logit in the ellipses of all boxes,
     whether they were found or not.
     """
-    rows = _evaluated(folder, samples, "torch")
+    rows = _evaluated(folder, samples, "torch", images.smallest_um2)
     calls = call_figures(rows)
     logit, number, dead = _box_scores(folder, samples, modality)
     temperature = load_card(folder).temperature
@@ -103,9 +106,13 @@ def _box_row(
     )
 
 
-def _evaluated(folder: Path, samples: Sequence[Sample], engine: str) -> list[Row]:
+def _evaluated(
+    folder: Path, samples: Sequence[Sample], engine: str, smallest_um2: float
+) -> list[Row]:
     """Give the row of every image by the path of ``vigil evaluate``."""
-    settings = Inference.model_validate({"model": str(folder), "engine": engine})
+    settings = Inference.model_validate(
+        {"model": str(folder), "engine": engine, "min_area_um2": smallest_um2}
+    )
     images = ImageSet(
         tuple(Entry(one.name, one.group, partial(_same, one)) for one in samples)
     )

@@ -119,6 +119,9 @@ class Images(Section):
     """Pixel size of the images; it is never guessed."""
     share: float = Field(gt=0, lt=1)
     """Of the crops that are cut from these images."""
+    smallest_um2: Positive = 25.0
+    """Where a model is measured on the set, smaller objects are debris
+    (``inference.min_area_um2`` of a run)."""
     held_out: tuple[str, ...] = ()
     """Groups (images, where the set has no groups) that only the test sees."""
     note: str = ""
