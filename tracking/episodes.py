@@ -70,18 +70,27 @@ class Episode:
         return (int(rows[0]), int(rows[-1]) + 1) if rows.size else (0, 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A group of cells whose contact is over, and its frames as they came."""
+
+    track_id: NDArray[np.int64]  # (cell,)
+    moments: tuple[Moment, ...]
+    frames: int  # of the moments, from the first contact on
+
+
 class EpisodeLog:
     """Watches the contacts of one stage position."""
 
     def __init__(self) -> None:
-        self.left_out = 0  # groups too large, too long or without a beginning
+        self.left_out = 0  # groups too large or too long
         self._diary: deque[Moment] = deque(maxlen=MOST_FRAMES)
         self._count = 0
         self._pair = np.empty((0, 2), np.int64)  # (pair, 2) track ids in order
         self._first = np.empty(0, np.int64)  # (pair,) number of the frame
         self._last = np.empty(0, np.int64)
 
-    def update(self, moment: Moment, pairs: NDArray[np.int64]) -> list[Episode]:
+    def update(self, moment: Moment, pairs: NDArray[np.int64]) -> list[Closed]:
         """Take one frame with its pairs in contact; give the episodes that closed."""
         self._diary.append(moment)
         self._count += 1
@@ -99,7 +108,7 @@ class EpisodeLog:
         self._first = np.concatenate((self._first, now))
         self._last = np.concatenate((self._last, now))
 
-    def _close(self) -> list[Episode]:
+    def _close(self) -> list[Closed]:
         names, at = np.unique(self._pair, return_inverse=True)
         ends = at.reshape(-1, 2)
         links = (np.ones(len(ends)), (ends[:, 0], ends[:, 1]))
@@ -108,39 +117,43 @@ class EpisodeLog:
         of_pair = group[ends[:, 0]]
         open_ones = np.unique(of_pair[self._last > self._count - APART])
         over = ~np.isin(of_pair, open_ones)
+        sizes = np.bincount(group)
         closed = []
         for number in np.unique(of_pair[over]):
-            first = int(self._first[of_pair == number].min())
-            episode = self._collect(names[group == number], first)
-            self.left_out += episode is None
-            if episode is not None:
-                closed.append(episode)
+            frames = self._count - int(self._first[of_pair == number].min()) + 1
+            fits = sizes[number] <= MOST_CELLS and frames + LEAD <= MOST_FRAMES
+            self.left_out += not fits
+            if fits:
+                moments = tuple(self._diary)[-frames - LEAD :]
+                closed.append(Closed(names[group == number], moments, frames))
         self._pair, self._first = self._pair[~over], self._first[~over]
         self._last = self._last[~over]
         return closed
 
-    def _collect(self, track_id: NDArray[np.int64], first: int) -> Episode | None:
-        wanted = self._count - first + LEAD + 1
-        if track_id.size > MOST_CELLS or wanted > MOST_FRAMES:
-            return None
-        moments = list(self._diary)[-wanted:]
-        while moments and not _holds(moments[0], track_id):
-            moments.pop(0)
-        if len(moments) <= self._count - first + 1:  # not seen before they touched
-            return None
-        if not all(_holds(moment, track_id) for moment in moments):
-            return None
-        rows = [np.searchsorted(m.sighting.track_id, track_id) for m in moments]
-        both = list(zip(moments, rows, strict=True))
-        return Episode(
-            track_id=track_id,
-            sequence=np.array([m.sighting.sequence for m in moments]),
-            time_s=np.array([m.sighting.time_s for m in moments]),
-            centre_um=np.stack([m.sighting.centre_um[r] for m, r in both], axis=1),
-            said_um=np.stack([m.said_um[r] for m, r in both], axis=1),
-            seen=np.stack([m.sighting.seen[r] for m, r in both], axis=1),
-            look=np.stack([m.look[r] for m, r in both], axis=1),
-        )
+
+def assemble(closed: Closed) -> Episode | None:
+    """Put together the frames of an episode; None if it cannot be told apart.
+
+    That is so if its cells were not all there before they touched, and ever since.
+    """
+    track_id, moments = closed.track_id, list(closed.moments)
+    while moments and not _holds(moments[0], track_id):
+        moments.pop(0)
+    if len(moments) <= closed.frames:
+        return None
+    if not all(_holds(moment, track_id) for moment in moments):
+        return None
+    rows = [np.searchsorted(m.sighting.track_id, track_id) for m in moments]
+    both = list(zip(moments, rows, strict=True))
+    return Episode(
+        track_id=track_id,
+        sequence=np.array([m.sighting.sequence for m in moments]),
+        time_s=np.array([m.sighting.time_s for m in moments]),
+        centre_um=np.stack([m.sighting.centre_um[r] for m, r in both], axis=1),
+        said_um=np.stack([m.said_um[r] for m, r in both], axis=1),
+        seen=np.stack([m.sighting.seen[r] for m, r in both], axis=1),
+        look=np.stack([m.look[r] for m, r in both], axis=1),
+    )
 
 
 def _keys(pairs: NDArray[np.int64]) -> NDArray[np.int64]:

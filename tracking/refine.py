@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from acquisition.records import Cells, FrameInfo, Refined, Revision, Tracks
 from configs.schema import Refine, Tracking
-from tracking.episodes import LOOKS, Episode, EpisodeLog, Moment
+from tracking.episodes import LOOKS, EpisodeLog, Moment
 from tracking.robust import Rules, Walls
-from tracking.solver import Answer, EpisodeSolver, Job
+from tracking.solver import PATIENCE_S, Answer, EpisodeSolver, Job
 from tracking.window import Final, Sighting, Window
 
 ANSWER_AFTER = 3
-"""An answer of the solver is taken so many frames after its contact was over."""
+"""Answers are taken no sooner than so many frames after the contact was over, so that
+a run that waits for them is the same on every machine."""
 WORTH_SAYING_SIGMAS = 2.0
 """A course is revised if a place moves by more than so many deviations of a centre."""
 
@@ -71,13 +72,14 @@ class Refiner:
         self._window = Window(tracking.lag_frames, self._rules.lam, noise_um)
         self._episodes = EpisodeLog()
         self._waiting: deque[_Waiting] = deque()
+        self._crowded = 0
         self._frames = 0
         self._time_s = -np.inf
 
     @property
     def left_out(self) -> int:
-        """Contacts that were too large or too long to be looked at again."""
-        return self._episodes.left_out
+        """Contacts not looked at again: too large, too long, or too many at once."""
+        return self._episodes.left_out + self._crowded
 
     def update(
         self, info: FrameInfo, shape: tuple[int, ...], cells: Cells, tracks: Tracks
@@ -95,9 +97,11 @@ class Refiner:
         if self._settings.contacts:
             pairs = pairs_in_contact(cells, tracks)
             walls_um = field_of(info, shape)
-            for episode in self._episodes.update(moment, pairs):
-                job = self._solver.submit(episode, walls_um)
-                self._waiting.append(_Waiting(self._frames + ANSWER_AFTER, job))
+            for closed in self._episodes.update(moment, pairs):
+                job = self._solver.submit(closed, walls_um)
+                self._crowded += job is None
+                if job is not None:
+                    self._waiting.append(_Waiting(self._frames + ANSWER_AFTER, job))
         return _refined(final), self._answers(info)
 
     def finish(self, info: FrameInfo) -> tuple[Revision, ...]:
@@ -106,17 +110,22 @@ class Refiner:
         return self._answers(info)
 
     def _answers(self, info: FrameInfo) -> tuple[Revision, ...]:
+        """Take the answers that are there, in the order in which they were asked."""
         said: list[Revision] = []
         while self._waiting and self._waiting[0].due <= self._frames:
-            job = self._waiting.popleft().job
-            answer = self._solver.collect(job)
-            said += self._revise(info, job.episode, answer)
+            job = self._waiting[0].job
+            if self._solver.patient:
+                job.finished.wait(PATIENCE_S)
+            if not job.finished.is_set():
+                break
+            self._waiting.popleft()
+            if job.answer is not None:
+                said += self._revise(info, job.answer)
         return tuple(said)
 
-    def _revise(
-        self, info: FrameInfo, episode: Episode, answer: Answer
-    ) -> Iterator[Revision]:
+    def _revise(self, info: FrameInfo, answer: Answer) -> Iterator[Revision]:
         """Give names that are exchanged, then the courses that moved, by track."""
+        episode = answer.episode
         _, stop = episode.hidden
         names = episode.track_id
         for row, later in enumerate(answer.order):

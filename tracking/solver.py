@@ -1,30 +1,36 @@
 """The thread in which closed contacts are solved; nobody ever waits for it.
 
-An answer is asked for once, some frames later. If it is not there by then, or there is
-no solution, the exact banded solve stands in, and says so.
+An answer is taken when it is there. Until then the places that were smoothed at the
+fixed lag stand. Where the solver finds no solution the exact banded one takes its
+place, and says so.
 """
 
+import atexit
 import queue
 import threading
+import weakref
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from tracking.episodes import Episode, exchange, filled, rejoin
+from tracking.episodes import Closed, Episode, assemble, exchange, filled, rejoin
 from tracking.robust import Contact, RobustCourses, Rules, Walls
 from tracking.smoothing import Places, smooth_course
 
-MOST_WAITING = 32
+MOST_WAITING = 256
+"""Contacts that wait; one more is left out, and counted."""
 IDLE_S = 20.0
 """After so long without work the thread ends; the next episode starts another."""
 PATIENCE_S = 60.0
 """Where time stands still meanwhile (stepped clock), an answer may take so long."""
+CLOSING_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """How an episode is seen now that it is over."""
 
+    episode: Episode
     order: tuple[int, ...]  # for every cell before, the row of its later part
     gain: float  # variances by which that is the better explanation
     places_um: Places  # (cell, frame, yx)
@@ -33,16 +39,16 @@ class Answer:
 
 @dataclass(slots=True)
 class Job:
-    """An episode that was handed in."""
+    """A contact that was handed in."""
 
-    episode: Episode
+    closed: Closed
     walls_um: Walls
     finished: threading.Event = field(default_factory=threading.Event)
-    answer: Answer | None = None
+    answer: Answer | None = None  # None: it cannot be told apart
 
 
 class EpisodeSolver:
-    """Solves episodes of all positions, one after the other, in the background.
+    """Solves contacts of all positions, one after the other, in the background.
 
     Parameters
     ----------
@@ -54,32 +60,31 @@ class EpisodeSolver:
     """
 
     def __init__(self, rules: Rules, *, patient: bool = False) -> None:
+        self.patient = patient
         self._rules = rules
-        self._patient = patient
         self._courses = RobustCourses(rules)
         self._jobs: queue.Queue[Job | None] = queue.Queue(MOST_WAITING)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._closing = False
+        _alive.add(self)
 
     def prepare(self) -> None:
-        """Load what the first episode would have to wait for, in the background."""
+        """Load what the first contact would have to wait for, in the background."""
         self._put(None)
 
-    def submit(self, episode: Episode, walls_um: Walls) -> Job:
-        """Hand in an episode."""
-        job = Job(episode, walls_um)
-        if not self._put(job):
-            job.answer = self._banded(episode, "too many contacts ended at once")
-            job.finished.set()
-        return job
+    def submit(self, closed: Closed, walls_um: Walls) -> Job | None:
+        """Hand in a contact; None if too many wait already."""
+        job = Job(closed, walls_um)
+        return job if self._put(job) else None
 
-    def collect(self, job: Job) -> Answer:
-        """Give the answer, now."""
-        if self._patient:
-            job.finished.wait(PATIENCE_S)
-        if job.finished.is_set() and job.answer is not None:
-            return job.answer
-        return self._banded(job.episode, "the answer was late")
+    def close(self) -> None:
+        """Let the thread end; what still waits stays without an answer."""
+        self._closing = True
+        thread = self._thread
+        if thread is not None:
+            self._put(None)
+            thread.join(CLOSING_S)
 
     def _put(self, job: Job | None) -> bool:
         with self._lock:  # so that the thread does not end between look and put
@@ -95,7 +100,7 @@ class EpisodeSolver:
             return True
 
     def _work(self) -> None:
-        while True:
+        while not self._closing:
             try:
                 job = self._jobs.get(timeout=IDLE_S)
             except queue.Empty:
@@ -104,32 +109,36 @@ class EpisodeSolver:
                         self._thread = None
                         return
                 continue
+            if self._closing:
+                return
             if job is None:
                 self._courses.prepare()
                 continue
-            try:
-                job.answer = self._solve(job)
-            except (ArithmeticError, ValueError, np.linalg.LinAlgError) as error:
-                job.answer = self._banded(job.episode, f"{error}")
+            episode = assemble(job.closed)
+            if episode is not None:
+                job.answer = self._answer(episode, job.walls_um)
             job.finished.set()
 
-    def _solve(self, job: Job) -> Answer:
-        rules, episode = self._rules, job.episode
+    def _answer(self, episode: Episode, walls_um: Walls) -> Answer:
+        rules = self._rules
         order, gain = rejoin(episode, rules.lam, rules.noise_um)
-        places, weight = filled(*exchange(episode, order))
-        contact = Contact(episode.time_s, places, weight, job.walls_um)
-        solved, method = self._courses.solve(contact)
-        if solved is None:
-            return self._banded(episode, method, (order, gain))
-        return Answer(order, gain, solved, method)
-
-    def _banded(
-        self,
-        episode: Episode,
-        why: str,
-        found: tuple[tuple[int, ...], float] | None = None,
-    ) -> Answer:
-        order, gain = found or (tuple(range(episode.track_id.size)), 0.0)
         centre_um, seen = exchange(episode, order)
-        places = smooth_course(episode.time_s, centre_um, seen, self._rules.lam)
-        return Answer(order, gain, places, f"banded: {why}")
+        contact = Contact(episode.time_s, *filled(centre_um, seen), walls_um)
+        try:
+            solved, method = self._courses.solve(contact)
+        except (ArithmeticError, ValueError, np.linalg.LinAlgError) as error:
+            solved, method = None, str(error)
+        if solved is None:
+            solved = smooth_course(episode.time_s, centre_um, seen, rules.lam)
+            method = f"banded: {method}"
+        return Answer(episode, order, gain, solved, method)
+
+
+_alive: weakref.WeakSet[EpisodeSolver] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    # NOTE: a thread inside a C++ solver when the interpreter ends aborts the process.
+    for solver in list(_alive):
+        solver.close()

@@ -16,7 +16,7 @@ from calibration.second_look import COURSES, REVISIONS, refine_run, revisions_of
 @pytest.fixture(scope="module")
 def looked_at(tmp_path_factory):
     """Give a run that was looked at again, and what was said."""
-    run = record_run(tmp_path_factory.mktemp("looks") / "run", frames=24)
+    run = record_run(tmp_path_factory.mktemp("looks") / "run", frames=12)
     return run, refine_run(run)
 
 
@@ -30,7 +30,7 @@ def test_every_track_has_a_course_in_every_frame(looked_at):
         tracks = [reader.tracks(one) for one in reader.analysed_sequences.tolist()]
     assert len(rows) == result["rows"] == sum(one.track_id.size for one in tracks)
     assert (np.diff(rows["name"]) >= 0).all()
-    last = rows[rows["sequence"] == 24]
+    last = rows[rows["sequence"] == 12]
     away = np.linalg.norm(last["centre_um"] - tracks[-1].centre_um, axis=1)
     assert away.max() < 2
 
@@ -44,11 +44,11 @@ def test_a_run_is_looked_at_once(looked_at):
 def test_the_live_look_is_in_the_record(looked_at):
     """What became final in the run is recorded with its frame."""
     with RunReader(looked_at[0]) as reader:
-        final = [reader.refined(one) for one in range(1, 25)]
+        final = [reader.refined(one) for one in range(1, 13)]
 
     lag = next(number for number, one in enumerate(final) if one is not None)
     assert final[lag].sequence == 1
-    assert final[-1].sequence == 24 - lag
+    assert final[-1].sequence == 12 - lag
     assert final[-1].track_id.size > 100
 
 
@@ -58,7 +58,7 @@ def test_revised_names_are_scored_beside_the_recorded_ones(looked_at):
     before = score_run(run)
     journal = Journal(run / REVISIONS, durable=True)
     for track, name in ((3, 4), (4, 3)):
-        said = ("name", 24, 0.0, "dish", track, name, (12,), (), (), 20.0, "osqp")
+        said = ("name", 12, 0.0, "dish", track, name, (6,), (), (), 20.0, "osqp")
         journal.append(Revision(track, *said))
     journal.close()
 

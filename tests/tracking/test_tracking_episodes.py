@@ -1,9 +1,11 @@
 """Contacts that are over are looked at again; nobody waits, nothing is rewritten."""
 
+import time
+
 import numpy as np
 import pytest
 
-from tracking.episodes import Episode, EpisodeLog, Moment, rejoin
+from tracking.episodes import Closed, Episode, EpisodeLog, Moment, assemble, rejoin
 from tracking.robust import Contact, RobustCourses, Rules
 from tracking.smoothing import smooth_course
 from tracking.solver import EpisodeSolver
@@ -80,34 +82,39 @@ def test_without_limits_the_solver_gives_the_banded_course():
 
 
 def test_what_cannot_be_solved_is_banded_and_says_so():
-    """Too many frames for the solver give the banded course with the reason."""
-    episode = crossing(swapped=True)
-    long = np.linspace(0, 19, 80)
-    rows = np.searchsorted(episode.time_s, long, side="right") - 1
-    stretched = Episode(
-        episode.track_id,
-        np.arange(80),
-        np.arange(80.0),
-        *(getattr(episode, name)[:, rows] for name in ("centre_um", "said_um")),
-        episode.seen[:, rows],
-        episode.look[:, rows],
-    )
+    """Where the solver finds nothing the banded courses stand in, with the reason."""
+    log = EpisodeLog()
+    ids = [1, 2, 3, 4]
+    apart = [(0, 30 * one) for one in ids]
+    nobody = np.empty((0, 2), np.int64)
+    chain = np.array([(1, 2), (2, 3), (3, 4)])
+    frames = [moment(at, ids, apart) for at in range(1, 14)]
+    closed = [
+        log.update(one, chain if at == 6 else nobody) for at, one in enumerate(frames)
+    ]
+    nowhere = (9.0, 9.0, -9.0, -9.0)  # walls without a room between them
     solver = EpisodeSolver(RULES, patient=True)
 
-    answer = solver.collect(solver.submit(stretched, FIELD))
+    job = solver.submit(next(one for many in closed for one in many), nowhere)
 
-    assert answer.method.startswith("banded: 2 cells in 80 frames")
-    assert answer.order == (1, 0)
+    assert job.finished.wait(60)
+    assert job.answer.method.startswith("banded: no solution")
+    assert job.answer.order == (0, 1, 2, 3)
 
 
-def test_a_late_answer_is_not_waited_for():
-    """An answer that is not there yet is banded at once, and flagged."""
+def test_nobody_waits_for_an_answer():
+    """Handing in takes no time, also while the thread is busy; a full queue refuses."""
     solver = EpisodeSolver(RULES)
+    here = tuple(moment(at, [1, 2], [(0, 0), (0, 9)]) for at in range(12))
+    closed = Closed(np.array([1, 2]), here, 6)
 
-    answer = solver.collect(solver.submit(crossing(swapped=True), FIELD))
+    began = time.thread_time()
+    jobs = [solver.submit(closed, FIELD) for _ in range(400)]
+    took_s = time.thread_time() - began
 
-    assert answer.method == "banded: the answer was late"
-    assert answer.order == (0, 1)
+    assert None in jobs
+    assert took_s < 0.5
+    solver.close()
 
 
 def moment(at, ids, centre_um):
@@ -126,8 +133,8 @@ def test_an_episode_lasts_until_all_of_a_group_are_apart():
     for at in range(1, 20):
         here = moment(at, [1, 2, 3, 8], [(0, 0), (0, 9), (0, 18), (50, 50)])
         touching = np.array(pairs.get(at, []), np.int64).reshape(-1, 2)
-        for episode in log.update(here, touching):
-            closed[at] = episode
+        for over in log.update(here, touching):
+            closed[at] = assemble(over)
 
     assert list(closed) == [14]
     assert closed[14].track_id.tolist() == [1, 2, 3]
