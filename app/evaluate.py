@@ -129,6 +129,9 @@ def check_trial(trial: Trial) -> None:
         )
     if not 1 <= trial.effort.fields <= MOST_FIELDS:
         raise BadInput(f"--fields {trial.effort.fields}: give 1 to {MOST_FIELDS}")
+    share = trial.effort.dead_share
+    if share is not None and not 0 < share < 1:
+        raise BadInput(f"--dead-share {share:g}: give a number between 0 and 1")
     um = trial.pixel_size_um
     if um is not None and not 0.01 <= um <= 100:
         raise BadInput(f"--pixel-size {um:g}: give 0.01 to 100 um")

@@ -116,6 +116,9 @@ def _add_trial(parser: Any) -> None:
     parser.add_argument(
         "--size", type=int, default=1024, metavar="PX", help="edge of the fields"
     )
+    parser.add_argument(
+        "--dead-share", type=float, metavar="S", help="make the dishes to this share"
+    )
     parser.add_argument("--engine", choices=ENGINES, default="auto")
 
 
@@ -144,7 +147,7 @@ def _trial(options: argparse.Namespace) -> "Trial":
         worlds=tuple(options.worlds),
         images=getattr(options, "images", None),
         pixel_size_um=getattr(options, "pixel_size", None),
-        effort=Effort(options.fields, options.size),
+        effort=Effort(options.fields, options.size, options.dead_share),
         engine=options.engine,
         min_area_um2=getattr(options, "min_area", None),
     )

@@ -92,7 +92,7 @@ class TrainingData(_Part):
     steps: int = Field(ge=1)
     seed: int = Field(ge=0)
     dead_share: float | None = Field(None, gt=0, lt=1)
-    """Share of dead cells in the fields that the probabilities were calibrated on."""
+    """Share of dead cells that P(dead) assumes."""
     warm_start: str | None = None
     """Model whose weights the training began with."""
 
@@ -117,6 +117,8 @@ class Card(_Part):
     classes: tuple[Literal["background"], Literal["live"], Literal["dead"]]
     temperature: float = Field(gt=0, le=100)
     """Divides the logit of dead against live (Guo et al. 2017)."""
+    dead_offset: float = Field(0.0, ge=-20, le=20)
+    """Then added to it, so that P(dead) assumes ``training.dead_share``."""
     training: TrainingData
     simulated: tuple[Metrics, ...]
     """Figures on the simulated microscope."""

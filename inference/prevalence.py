@@ -142,7 +142,7 @@ class Prevalence:
         if self._training is None:
             return segmented
         info = segmented.info
-        if info.cause == "protocol":
+        if not info.cause.startswith("request:"):
             raw = segmented.cells.dead_probability
             self._shift = self._learn(info.position, raw[np.isfinite(raw)])
         elif info.position in self._positions:

@@ -44,7 +44,7 @@ def fit_temperature(logit: NDArray[np.floating], positive: NDArray[np.bool_]) ->
 
 
 def dead_probability(
-    logit: NDArray[np.floating], temperature: float
+    logit: NDArray[np.floating], temperature: float, offset: float = 0.0
 ) -> NDArray[np.float64]:
-    """Give P(dead) of logits (dead against live) at a temperature."""
-    return np.asarray(expit(np.asarray(logit, np.float64) / temperature))
+    """Give P(dead) of logits (dead against live) at a temperature, then shifted."""
+    return np.asarray(expit(np.asarray(logit, np.float64) / temperature + offset))

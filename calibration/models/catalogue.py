@@ -125,7 +125,9 @@ def describe(card: Card, parameters: int, gflop: float) -> str:
         f"worlds {', '.join(training.worlds)}; seeds "
         f"{', '.join(f'{a} to {b}' for a, b in training.seeds)}; "
         f"begun with {training.warm_start or 'random numbers'}.",
-        f"Probability of death: divided by the temperature {card.temperature:.3f}.",
+        f"Probability of death: logit divided by the temperature "
+        f"{card.temperature:.3f}, plus {card.dead_offset:.3f}; assumed share of dead "
+        f"cells: {training.dead_share or 'not known'}.",
         "On simulated worlds:",
         *_described(card.simulated),
         "On recordings of real microscopes:",

@@ -9,6 +9,7 @@ from acquisition.errors import BadModel, BadWorld
 from acquisition.records import Modality
 from acquisition.simulated.calibrated import stand_of
 from acquisition.simulated.fields import render_field
+from acquisition.simulated.sections import Mix
 from acquisition.simulated.world import World
 from calibration.models.analyst import Analyst, Judged, judge
 from calibration.models.figures import Row, figures_of, intervals_of
@@ -39,6 +40,8 @@ class Effort:
 
     fields: int = 4
     size_px: int = 1024
+    dead_share: float | None = None
+    """Share of dead cells to which the dishes are made; None: that of each world."""
 
 
 def find_worlds(given: Sequence[str]) -> list[World]:
@@ -92,6 +95,22 @@ def seeds_of(world: World, count: int) -> list[int]:
     return list(itertools.islice(itertools.chain(world.seeds, others), count))
 
 
+def mix_with_dead(mix: Mix, share: float) -> Mix:
+    """Give a mix with this share of dead cells.
+
+    Among the dead, and among the living, the states keep their proportions.
+    """
+    names = ("secondary_necrosis", "ghost")
+    dead = sum(getattr(mix, name) for name in names)
+    if not dead:
+        return mix_with_dead(mix.model_copy(update={"ghost": 0.01}), share)
+    factors = {
+        name: share / dead if name in names else (1 - share) / (1 - dead)
+        for name in Mix.model_fields
+    }
+    return Mix(**{name: getattr(mix, name) * by for name, by in factors.items()})
+
+
 def modality_for(card: Card, world: World) -> Modality:
     """Give what the world is shown in: its own modality, if the model takes it."""
     own = world.optics.modality
@@ -108,11 +127,13 @@ def _evaluate(
     analysts: Sequence[Analyst], world: World, effort: Effort, tell: Tell
 ) -> list[Row]:
     seeds = seeds_of(world, effort.fields)
+    share = effort.dead_share
+    mix = None if share is None else mix_with_dead(world.mix, share)
     judged: list[list[Judged]] = [[] for _ in analysts]
     refused: list[str | None] = [None for _ in analysts]
     prevalences = [analyst.prevalence() for analyst in analysts]
     for done, seed in enumerate(seeds):
-        field = render_field(world, seed, effort.size_px)
+        field = render_field(world, seed, effort.size_px, mix)
         truth = dict(zip(field.ids.tolist(), field.state.tolist(), strict=True))
         for at, analyst in enumerate(analysts):
             if refused[at]:

@@ -31,7 +31,8 @@ def measure_model(model: Model, fields: list[TrainingField], data: str) -> Metri
     table = join_objects(tables)
     network = build_graph(model.card, model.weights).network
     scores = score_objects(network, fields, model.card.normalisation)
-    probability = dead_probability(scores.logit, model.card.temperature)
+    card = model.card
+    probability = dead_probability(scores.logit, card.temperature, card.dead_offset)
     true, found = table.true_state > 0, table.found_state > 0
     return Metrics(
         data=data,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from acquisition.errors import BadRun
 from acquisition.simulated.world import World
 from calibration.metrics.confidence import fit_temperature
+from calibration.metrics.objects import DEAD_SHARE
 from calibration.training.end_to_end import measure_model
 from calibration.training.evaluation import score_objects
 from calibration.training.fields import (
@@ -71,9 +72,9 @@ def export_model(
 ) -> Path:
     """Write the best network of a training run as a model; gives its folder.
 
-    The temperature is fitted on the validation fields; the figures of the card come
-    from the test fields and the held-out worlds, through the product's own path from
-    counts to cells.
+    The temperature is fitted on the validation fields, and P(dead) brought from their
+    share of dead cells to 25 %; the figures of the card come from the test fields and
+    the held-out worlds, through the product's own path from counts to cells.
 
     Raises
     ------
@@ -87,9 +88,11 @@ def export_model(
     network, steps = load_best(recipe, run)
     scores = score_objects(network, validation, NORMALISATION)
     weights = shipped_weights(network)
-    temperature = fit_temperature(scores.logit, scores.dead)
-    card = _draft(recipe, steps, temperature, float(scores.dead.mean()) or None)
-    golden = golden_frame(card, weights, validation[0])
+    card = _draft(recipe, steps, fit_temperature(scores.logit, scores.dead))
+    share = float(scores.dead.mean())
+    if 0 < share < 1:
+        card = _at_headline_share(card, share)
+    golden = golden_frame(card, weights, max(validation, key=_cells_in_middle))
     model = Model(card, weights, golden)
     drawn = f"{' and '.join(settings.worlds)}, random worlds and mixes"
     figures = [measure_model(model, test, drawn)]
@@ -184,15 +187,25 @@ def golden_frame(
     card: Card, weights: Mapping[str, NDArray[np.generic]], field: TrainingField
 ) -> GoldenFrame:
     """Cut a frame from a held-out field, and run the float32 reference on it."""
-    middle = field.phase.shape[0] // 2
-    cut = slice(middle - _GOLDEN_PX // 2, middle + _GOLDEN_PX // 2)
-    frame = np.ascontiguousarray(field.phase[cut, cut])
+    frame = np.ascontiguousarray(field.phase[_middle(field)])
     shape = (4 * _GOLDEN_PX, 4 * _GOLDEN_PX)
     blank = GoldenFrame(frame, np.zeros((3, *frame.shape), np.uint8))
     engine = TorchEngine(Model(card, weights, blank), shape, torch.get_num_threads())
     maps = engine.infer(tiled(frame, shape), NORMALISATION.offset, NORMALISATION.scale)
     planes = np.stack([maps.classes, maps.dead, maps.separation])
     return GoldenFrame(frame, planes[:, :_GOLDEN_PX, :_GOLDEN_PX].copy())
+
+
+def _middle(field: TrainingField) -> tuple[slice, slice]:
+    """Give where the golden frame lies in a field."""
+    middle = field.phase.shape[0] // 2
+    cut = slice(middle - _GOLDEN_PX // 2, middle + _GOLDEN_PX // 2)
+    return cut, cut
+
+
+def _cells_in_middle(field: TrainingField) -> int:
+    """Count the cells of a golden frame: among many one undecided cell weighs least."""
+    return len(np.unique(field.labels[_middle(field)]))
 
 
 def _identity(name: str | None) -> str | None:
@@ -218,9 +231,20 @@ def _in_words(images: Images) -> str:
     )
 
 
-def _draft(
-    recipe: Recipe, steps: int, temperature: float, dead_share: float | None
-) -> Card:
+def _at_headline_share(card: Card, share: float) -> Card:
+    """Let P(dead) assume the share of dead cells at which figures are stated.
+
+    Of the fields with their ``share`` it is right by the temperature alone; elsewhere
+    the odds change by the ratio of the prior odds.
+    """
+    odds, wanted = share / (1 - share), DEAD_SHARE / (1 - DEAD_SHARE)
+    training = card.training.model_copy(update={"dead_share": DEAD_SHARE})
+    return card.model_copy(
+        update={"dead_offset": float(np.log(wanted / odds)), "training": training}
+    )
+
+
+def _draft(recipe: Recipe, steps: int, temperature: float) -> Card:
     """Give the card without figures and hashes, which come last."""
     settings = recipe.fields
     worlds = [World.load(name) for name in settings.worlds]
@@ -251,7 +275,6 @@ def _draft(
             ),
             steps=steps,
             seed=recipe.seed,
-            dead_share=dead_share,
             warm_start=_identity(recipe.warm_start),
         ),
         simulated=(),

@@ -90,7 +90,8 @@ def _box_row(
     rows = _evaluated(folder, samples, "torch", images.smallest_um2)
     calls = call_figures(rows)
     logit, number, dead = _box_scores(folder, samples, modality)
-    temperature = load_card(folder).temperature
+    card = load_card(folder)
+    probability = dead_probability(logit, card.temperature, card.dead_offset)
     by_number = auroc(number, dead)
     return Metrics(
         data=f"groups {', '.join(images.held_out)} of {images.source}; boxes against "
@@ -100,7 +101,7 @@ def _box_row(
         objects_dead=int(dead.sum()),
         instance_f1_50=_pooled_f1(rows),
         auroc_dead=auroc(logit, dead),
-        ece=calibration_error(dead_probability(logit, temperature), dead),
+        ece=calibration_error(probability, dead),
         balanced_accuracy=calls["balanced_accuracy"],
         one_number_auroc=None if by_number is None else max(by_number, 1 - by_number),
     )

@@ -50,10 +50,13 @@ class Graph(nn.Module):
     large memory movement then carries three planes instead of four.
     """
 
-    def __init__(self, network: Network, temperature: float) -> None:
+    def __init__(
+        self, network: Network, temperature: float, dead_offset: float = 0.0
+    ) -> None:
         super().__init__()
         self.network = network
         self.temperature = temperature
+        self.dead_offset = dead_offset
         self.stem = network.stem if isinstance(network, Folding) else 1
 
     def forward(self, frame: Tensor, offset: Tensor, scale: Tensor) -> Tensor:
@@ -65,7 +68,8 @@ class Graph(nn.Module):
         is_cell = torch.maximum(live, dead) > background
         is_dead = dead > live
         classes = is_cell.float() + (is_cell & is_dead).float()  # CellState codes
-        probability = torch.sigmoid((dead - live) / self.temperature)
+        logit = (dead - live) / self.temperature + self.dead_offset
+        probability = torch.sigmoid(logit)
         shares = torch.cat([probability, separation.clamp(0.0, 1.0)], dim=1)
         folded = torch.cat([classes, torch.round(shares * 255.0)], dim=1)
         if self.stem == 1:
@@ -117,4 +121,5 @@ def build_graph(card: Card, weights: Mapping[str, NDArray[np.generic]]) -> Graph
         )
     for name, tensor in wanted.items():
         tensor.copy_(torch.from_numpy(weights[name].astype(np.float32)))
-    return Graph(network.eval(), card.temperature).eval().requires_grad_(False)
+    graph = Graph(network.eval(), card.temperature, card.dead_offset)
+    return graph.eval().requires_grad_(False)

@@ -11,6 +11,7 @@ from acquisition.errors import BadImages, BadModel, BadWorld
 from acquisition.records import CellState
 from acquisition.simulated.calibrated import stand_of
 from acquisition.simulated.fields import Field, render_field
+from acquisition.simulated.sections import Mix
 from acquisition.simulated.world import World
 from calibration.datasets.folders import load_folder
 from calibration.datasets.records import Boxes
@@ -29,6 +30,7 @@ from calibration.models.worlds import (
     Effort,
     evaluate_worlds,
     find_worlds,
+    mix_with_dead,
     seeds_of,
 )
 from calibration.shots import frame_of, shoot
@@ -116,6 +118,18 @@ def test_seeds_are_those_of_the_world_first() -> None:
 
     assert seeds[:4] == [101, 102, 103, 1]
     assert len(set(seeds)) == 105
+
+
+def test_a_dish_is_made_to_a_share_of_dead_cells() -> None:
+    """States keep their proportions; a world without any dead gets ghosts."""
+    world = World.load("demo").mix
+
+    mix = mix_with_dead(world, 0.5)
+
+    assert mix.ghost + mix.secondary_necrosis == pytest.approx(0.5)
+    assert mix.ghost / mix.secondary_necrosis == pytest.approx(0.11 / 0.09)
+    assert mix.mitosis / mix.spreading == pytest.approx(0.8)
+    assert mix_with_dead(Mix(), 0.25).ghost == pytest.approx(0.25)
 
 
 def test_a_perfect_answer_has_perfect_figures(field: Field, analyst: Analyst) -> None:

@@ -27,9 +27,10 @@ def test_graph_decides_as_the_planes_say() -> None:
     frame = torch.randint(16_000, 16_500, (1, 1, 64, 64), dtype=torch.int32)
 
     with torch.no_grad():
-        maps = Graph(network, 2.0)(frame, torch.tensor([16_000]), torch.tensor([0.01]))
+        graph = Graph(network, 2.0, 0.7)
+        maps = graph(frame, torch.tensor([16_000]), torch.tensor([0.01]))
         planes = network((frame - 16_000).float() * 0.01)[0]
-    probability = torch.sigmoid((planes[2] - planes[1]) / 2.0)
+    probability = torch.sigmoid((planes[2] - planes[1]) / 2.0 + 0.7)
 
     torch.testing.assert_close(maps[0, 0], planes[:3].argmax(0).float())
     torch.testing.assert_close(maps[0, 1], torch.round(255 * probability))
