@@ -1,4 +1,4 @@
-"""The commands around models: train, evaluate, models.
+"""The commands around models: train, evaluate, models, fit-events.
 
 What they do is imported when they are called, so that other commands start fast.
 """
@@ -50,6 +50,34 @@ def add_model_commands(commands: Any, new: New) -> None:
     build.add_argument("--size", type=int, default=1024, metavar="PX")
     build.add_argument("--engine", choices=ENGINES, default="auto")
     _add_compare(kinds, new)
+    _add_fit_events(commands, new)
+
+
+def _add_fit_events(commands: Any, new: New) -> None:
+    fit = new(
+        commands,
+        "fit-events",
+        "fit the evidence of death to simulated runs",
+        _fit_events,
+    )
+    fit.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="with truth")
+    fit.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="calibration, for events.death.calibration",
+    )
+    fit.add_argument("--seed", type=int, default=1, metavar="N")
+
+
+def _fit_events(options: argparse.Namespace) -> Answer:
+    from calibration.event_fit import fit_runs
+
+    if options.output.exists():
+        raise BadInput(f"--output {options.output}: exists already; name a new file")
+    result = fit_runs(options.runs, options.output, options.seed)
+    return Answer(DONE, result, table_text(result))
 
 
 def _add_compare(kinds: Any, new: New) -> None:

@@ -178,6 +178,7 @@ def event_figures(
         "onset_delay_min": _median_min(death.delays_s),
         "alert_delay_min": _median_min(death.alerts_s),
         "false_deaths_per_1000_cell_hours": 1000 * false / hours if hours else None,
+        "false_deaths_per_run": false,
         "deaths_true": death.true,
         "deaths_reported": death.found,
         "contacts_true": contact.true,

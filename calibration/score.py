@@ -19,6 +19,11 @@ from calibration.figures import Score, event_figures, object_figures, track_figu
 from calibration.masks import read_masks
 from calibration.metrics.instances import InstanceCounts, count_instances
 from calibration.revised_figures import revised_figures
+from calibration.score_events import (
+    dating_figures,
+    prediction_figures,
+    risk_figures,
+)
 from calibration.second_look import revisions_of
 from configs.loading import load_experiment
 from configs.schema import Experiment
@@ -47,12 +52,26 @@ KEYS = (
     "contact_events_precision",
     "onset_delay_min",
     "false_deaths_per_1000_cell_hours",
+    "false_deaths_per_run",
+    "false_alarms_per_1000_cell_hours",
+    "false_alarms_per_run",
+    "predicted_death_precision",
+    "predicted_death_recall",
+    "predicted_death_lead_min",
+    "predicted_contact_precision",
+    "predicted_contact_recall",
+    "predicted_contact_lead_min",
+    "auprc_dead_1h",
+    "auprc_dead_1h_oracle",
 )
 """What every score states, if only as ``None``."""
 
 
-def score_run(run_dir: Path) -> Score:
+def score_run(run_dir: Path, *, oracle: bool = False) -> Score:
     """Score a simulated run against its exact truth.
+
+    ``oracle``: also ask what the best forecast of the deaths would have reached, which
+    lives the specimen on again and again and takes minutes.
 
     Returns
     -------
@@ -75,7 +94,8 @@ def score_run(run_dir: Path) -> Score:
         settled = _settings(run).events.death.settle_frames
         with TruthReader(run.truth_path) as truth:
             deaths = list(truth.deaths())
-        events = run.events()
+            risks = risk_figures(run, truth, positions, oracle=oracle)
+        events, verdicts = run.events(), run.verdicts()
         revisions = revisions_of(run)
     scored = [
         frame for frames in positions.values() for frame in _thin(frames, settled)
@@ -85,6 +105,8 @@ def score_run(run_dir: Path) -> Score:
     score |= track_figures(positions)
     score |= revised_figures(positions, revisions)
     score |= event_figures(positions, deaths, events)
+    score |= dating_figures(positions, deaths, events, verdicts)
+    score |= prediction_figures(positions, deaths, events) | risks
     return score
 
 

@@ -22,6 +22,22 @@ def auroc(score: Floats, positive: Bools) -> float | None:
     return above / (many * others)
 
 
+def average_precision(score: Floats, positive: Bools) -> float | None:
+    """Give the area under the curve of precision over recall, step by step.
+
+    Equal scores are taken together. ``None`` without a positive.
+    """
+    many = int(positive.sum())
+    if not many:
+        return None
+    order = np.argsort(-score, kind="stable")
+    hits = np.cumsum(positive[order])
+    last = np.append(np.diff(score[order]) != 0, True)  # of the equal ones
+    precision = hits[last] / (np.flatnonzero(last) + 1)
+    gained = np.diff(hits[last], prepend=0)
+    return float((precision * gained).sum() / many)
+
+
 def _ranks(values: Floats) -> NDArray[np.float64]:
     """Give ranks from 1; equal values share the mean of theirs."""
     _, at, counts = np.unique(values, return_inverse=True, return_counts=True)

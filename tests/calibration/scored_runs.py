@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from plain_evidence import make_evidence
 from samples import make_cells, make_info
 
 from acquisition.archive.directory import create_exact_directory
@@ -14,6 +15,7 @@ from acquisition.records import CellState, Frame, Segmented
 from acquisition.simulated.truth.file import TruthWriter
 from acquisition.simulated.view import Cycle, VisibleCells, meetings
 from acquisition.simulated.world import World
+from calibration.event_fit import write_evidence
 from configs.loading import dump_experiment, load_experiment
 from configs.schema import Log
 from tracking.stage import TrackingStage
@@ -22,8 +24,8 @@ SIZE_PX = 384
 SIDE = 11  # cells along an edge
 PITCH_PX = 34
 RADIUS_PX = 7
-STEP_S = 60.0
-DYING, DEATH_S = 60, 570.0
+STEP_S = 300.0
+DYING, DEATH_S = 60, 2850.0
 MOVER, PARTNER = 1, 2
 PEOPLE = SIDE * SIDE
 
@@ -39,7 +41,9 @@ class Flaws:
 
 def record_run(directory: Path, frames: int = 32, flaws: Flaws = Flaws()) -> Path:
     """Record a run of a grid of cells, of which one dies and two meet."""
-    experiment = load_experiment("demo")
+    evidence = directory.with_name("evidence.toml")
+    write_evidence(make_evidence(), evidence)
+    experiment = load_experiment("demo", [f"events.death.calibration={evidence}"])
     facts = RunFacts(
         "0" * 32, "test", 1, 1.0, "slim", (4, SIZE_PX, SIZE_PX), (), "stepped", 1.0, ""
     )
