@@ -24,8 +24,9 @@ WINDOW_FRAMES = 30
 """Frames of a position that the share is estimated from."""
 FEWEST_CELLS = 50
 """With fewer cells in a frame, on average, nothing is corrected."""
-PRIOR_CELLS = 50.0
-"""Cells of every frame that the share of the training stands for."""
+PRIOR_CELLS = 200.0
+"""Cells of every frame that the share of the training stands for: so many, because a
+network that sees how common death is in a field has made part of the way itself."""
 CLEAR_FACTOR, STILL_FACTOR = 2.0, 1.6
 """A share is followed when the training's is this much larger, until it is less so."""
 MOST_CHANGE = 0.1
