@@ -11,6 +11,7 @@ from typing import Any
 from acquisition.errors import BadInput, VigilError
 from app.forecast_commands import add_bench_forecast
 from app.model_commands import Answer, add_model_commands
+from app.report_commands import add_report
 from app.tables import rows_text, table_text
 from app.track_commands import add_track_commands
 
@@ -52,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_score(commands)
     _add_bench(commands)
     add_model_commands(commands, _new_answering)
+    add_report(commands, _new_answering)
     add_track_commands(commands, _new_answering)
     _add_check(commands)
     _add_repair(commands)

@@ -45,6 +45,7 @@ class Analysis:
     def facts(self) -> dict[str, float]:
         """Give what the stages count, and the share of dead cells that is assumed."""
         facts = {"refused_triggers": float(self._tracking.refused)}
+        facts |= self._tracking.forecast_facts()
         share = self._prevalence.share
         return facts if math.isnan(share) else facts | {"dead_share": share}
 
@@ -86,6 +87,7 @@ def build_analysis(
     )
     inference.warm_up(shape, experiment.microscope.modality, pixel_size_um)
     tracking.warm_up()
+    notes = (*notes, tracking.note) if tracking.note else notes
 
     if card is not None and experiment.microscope.modality not in card.modalities:
         notes = (*notes, _warning(card, experiment.microscope.modality))

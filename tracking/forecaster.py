@@ -6,12 +6,13 @@ serves only while it is the better one in this run. The stated deviations are th
 whose 90 % band held 90 % of the earlier cells (`tracking.rolling`).
 """
 
-import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.errors import BadModel
 from acquisition.records import (
     FORECAST_AFTER_FRAMES,
     Cells,
@@ -21,13 +22,14 @@ from acquisition.records import (
 )
 from configs.schema import Forecasting
 from tracking.bank import Bank
+from tracking.forecast_card import load_forecast
 from tracking.rolling import MOST_TRACKS, Made, Scores, Waiting
+from tracking.tokens import History, Tokens, make_tokens, turned_back
 
-STAY, BANK = "stay", "bank"
-MODELS = (STAY, BANK)
+STAY, BANK, TRANSFORMER = "stay", "bank", "transformer"
+MODELS = (STAY, BANK, TRANSFORMER)
 
 Array = NDArray[np.float64]
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,65 @@ def measured_centres(
     return seen, np.where(seen[:, None], centre_um, tracks.centre_um)
 
 
+def served(wanted: str, scores: Scores, *, learned: bool) -> str:
+    """Give the model that serves: with ``auto`` the network while it is better in both.
+
+    Better in the mean error and in the likelihood of living cells, of forecasts whose
+    horizon has come in this run.
+    """
+    if not learned or wanted == BANK:
+        return BANK
+    if wanted == TRANSFORMER:
+        return TRANSFORMER
+    bank, network = scores.figures(BANK), scores.figures(TRANSFORMER)
+    if bank is None or network is None:
+        return BANK
+    better = all(network[name] < bank[name] for name in ("error_um", "nll"))
+    return TRANSFORMER if better else BANK
+
+
+def forecast_facts(wanted: str, scores: Scores, *, learned: bool) -> dict[str, float]:
+    """Give the figures of living cells that are reported, by name.
+
+    ``forecast_transformer`` is 1 while the network serves; the others are those of
+    `Scores.figures`, of the bank and, where there is one, of the network.
+    """
+    serving = served(wanted, scores, learned=learned)
+    facts = {"forecast_transformer": float(serving == TRANSFORMER)}
+    for model in (BANK, TRANSFORMER) if learned else (BANK,):
+        figures = scores.figures(model) or {}
+        facts |= {f"forecast_{model}_{name}": v for name, v in figures.items()}
+    return facts
+
+
+Correct = Callable[[Tokens], tuple[Array, Array]]
+"""Shifts along and across in deviations, and factors on the variance, of a network."""
+
+
+def build_corrector(settings: Forecasting) -> tuple[Correct | None, str]:
+    """Give the network that the settings ask for, and what a person should know.
+
+    With ``auto`` a network that cannot be loaded is left out, and said.
+
+    Raises
+    ------
+    BadModel
+        If the settings insist on a network that cannot be loaded.
+    """
+    if settings.model == "bank":
+        return None, ""
+    try:
+        model = load_forecast(settings.weights)
+    except BadModel as error:
+        if settings.model == "transformer":
+            raise
+        return None, f"the bank of walks forecasts alone: {error}"
+    # Only here torch is wanted; it takes seconds and hundreds of megabytes.
+    from tracking.transformer import Corrector
+
+    return Corrector(model), ""
+
+
 class Forecaster:
     """Forecasts of the tracks of one stage position.
 
@@ -79,11 +140,20 @@ class Forecaster:
         Standard deviation of a measured centre, to begin with.
     scores
         Shared by all positions of a run.
+    correct
+        The network, see `build_corrector`; ``None``: the bank alone.
     """
 
     def __init__(
-        self, settings: Forecasting, localisation_um: float, scores: Scores
+        self,
+        settings: Forecasting,
+        localisation_um: float,
+        scores: Scores,
+        correct: Correct | None = None,
     ) -> None:
+        self._model = settings.model
+        self._correct = correct
+        self._history = History()
         self._horizons_s = np.array(settings.horizons_s)
         self._bank = Bank(localisation_um)
         self._scores = scores
@@ -110,7 +180,35 @@ class Forecaster:
             )
             self._time_s = time_s
         self._bank.observe(time_s, tracks.track_id, centre_um, seen, live)
+        self._history.observe(time_s, cells, tracks, seen, centre_um)
         self._ids, self._here_um = tracks.track_id, centre_um
+
+    def look(
+        self, tracks: Tracks, horizons_s: Array
+    ) -> tuple[Tokens, Array, Array, Array]:
+        """Give what the network sees of tracks, and what the bank says of them.
+
+        Returns
+        -------
+        Tokens; where the tracks are (track, yx), the way that the bank expects from
+        there (track, horizon, yx) and its covariance (track, horizon, yx, yx).
+        """
+        here_um = self._here_um[np.searchsorted(self._ids, tracks.track_id)]
+        mean_um, cov_um2 = self._bank.predict(tracks.track_id, horizons_s)
+        way_um = mean_um - here_um[:, None]
+        tokens = make_tokens(
+            self._history.of(tracks.track_id),
+            self._bank.noise_um2(tracks.track_id),
+            way_um,
+            (cov_um2[..., 0, 0] + cov_um2[..., 1, 1]) / 2,
+            horizons_s,
+        )
+        return tokens, here_um, way_um, cov_um2
+
+    @property
+    def serving(self) -> str:
+        """The model that serves: the network only while it is the better one."""
+        return served(self._model, self._scores, learned=self._correct is not None)
 
     def predict(
         self, tracks: Tracks, horizons_s: tuple[float, ...] | Array
@@ -132,8 +230,9 @@ class Forecaster:
         """
         horizons_s = np.asarray(horizons_s, np.float64)
         ratio = np.abs(np.log(horizons_s[:, None] / self._horizons_s))
-        expected = self._expected(tracks, horizons_s, ratio.argmin(axis=1))[BANK]
-        factor = self._scores.factor()[MODELS.index(BANK), ratio.argmin(axis=1)]
+        told = self._expected(tracks, horizons_s, ratio.argmin(axis=1))
+        expected = told.get(self.serving, told[BANK])
+        factor = self._scores.factor()[MODELS.index(self.serving), ratio.argmin(axis=1)]
         dead = (tracks.state == CellState.DEAD).astype(np.int64)
         return (
             expected.mean_um,
@@ -152,28 +251,38 @@ class Forecaster:
         factor = self._scores.factor()
         dead = (tracks.state == CellState.DEAD).astype(np.int64)
         self._keep(tracks, told, noise_um2, factor)
-        served = told[BANK]
-        scale = factor[MODELS.index(BANK)][:, dead].T
+        serving = self.serving
+        expected = told.get(serving, told[BANK])
+        scale = factor[MODELS.index(serving)][:, dead].T
         return Forecast(
             track_id=tracks.track_id,
             horizon_s=self._horizons_s,
-            centre_um=served.mean_um,
-            sigma_um=np.sqrt(served.variance_um2 + noise_um2) * scale,
-            model=BANK,
+            centre_um=expected.mean_um,
+            sigma_um=np.sqrt(expected.variance_um2 + noise_um2) * scale,
+            model=serving,
         )
 
     def _expected(
         self, tracks: Tracks, horizons_s: Array, like: NDArray[np.intp]
     ) -> dict[str, Expected]:
         """Give what every model says, trusted as at the horizons ``like``."""
-        here_um = self._here_um[np.searchsorted(self._ids, tracks.track_id)]
         dead = tracks.state == CellState.DEAD
-        mean_um, cov_um2 = self._bank.predict(tracks.track_id, horizons_s)
-        raw = {BANK: (mean_um, cov_um2)}
+        if self._correct is None:
+            here_um = self._here_um[np.searchsorted(self._ids, tracks.track_id)]
+            mean_um, cov_um2 = self._bank.predict(tracks.track_id, horizons_s)
+            raw = {BANK: (mean_um - here_um[:, None], cov_um2)}
+        else:
+            tokens, here_um, way_um, cov_um2 = self.look(tracks, horizons_s)
+            raw = {BANK: (way_um, cov_um2)}
+            if tracks.track_id.size:
+                shift, factor = self._correct(tokens)
+                sigma_um = np.sqrt((cov_um2[..., 0, 0] + cov_um2[..., 1, 1]) / 2)
+                shift_um = turned_back(shift * sigma_um[..., None], tokens.along)
+                wider = cov_um2 * factor[..., None, None]
+                raw[TRANSFORMER] = (way_um + shift_um, wider)
         trust = self._scores.trust()
         told = {}
-        for model, (mean_um, cov_um2) in raw.items():
-            way_um = mean_um - here_um[:, None]
+        for model, (way_um, cov_um2) in raw.items():
             way_um[dead] = 0.0
             share = trust[MODELS.index(model), like, 0]
             told[model] = Expected(

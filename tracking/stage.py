@@ -10,7 +10,7 @@ from acquisition.records import Analysed, Cells, Segmented, blank_info, read_onl
 from configs.events import Events, Trigger
 from configs.schema import Forecasting, Tracking
 from tracking.events import EventRules
-from tracking.forecaster import MODELS, Forecaster
+from tracking.forecaster import MODELS, Forecaster, build_corrector, forecast_facts
 from tracking.refine import Refiner, rules_of, warm_up
 from tracking.requests import RequestRules
 from tracking.rolling import Scores
@@ -52,6 +52,7 @@ class TrackingStage:
         self._tracking = tracking
         self._forecasting = forecasting
         self._scores = Scores(MODELS, len(forecasting.horizons_s))
+        self._correct, self.note = build_corrector(forecasting)
         self._events = events
         self._triggers = triggers
         self._track_ids = itertools.count(first_id)
@@ -61,6 +62,11 @@ class TrackingStage:
         self._patient = patient
         self._solver = EpisodeSolver(rules_of(tracking), patient=patient)
         self._revision_ids = itertools.count(first_id)
+
+    def forecast_facts(self) -> dict[str, float]:
+        """Give which model forecasts, and how good each has been in this run."""
+        learned = self._correct is not None
+        return forecast_facts(self._forecasting.model, self._scores, learned=learned)
 
     @property
     def refused(self) -> int:
@@ -130,7 +136,10 @@ class TrackingStage:
 
     def _forecaster(self) -> Forecaster:
         return Forecaster(
-            self._forecasting, self._tracking.localisation_um, self._scores
+            self._forecasting,
+            self._tracking.localisation_um,
+            self._scores,
+            self._correct,
         )
 
     def _measured_only(self, segmented: Segmented) -> Analysed:

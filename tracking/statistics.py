@@ -77,7 +77,7 @@ def correlation_in_time(
     extra = (noise / step) ** 2
     curve[0] -= 4 * extra
     curve[1:2] += 2 * extra
-    return curve / curve[0]
+    return curve / curve[0] if curve[0] > 0 else np.full(lags, np.nan)
 
 
 def persistence(curve: Array, step: float) -> float | None:
@@ -121,8 +121,9 @@ def correlation_in_space(place: Array, velocity: Array, edges: Array) -> Array:
         total += np.bincount(column[inside], product[inside], count.size)
         count += np.bincount(column[inside], minlength=count.size)
     square = np.nanmean((velocity**2).sum(axis=2))
-    known = count >= LEAST_PAIRS
-    return np.where(known, total / np.maximum(count, 1) / square, np.nan)
+    known = (count >= LEAST_PAIRS) & (square > 0)
+    norm = np.maximum(count, 1) * (square if square > 0 else 1.0)
+    return np.where(known, total / norm, np.nan)
 
 
 def moments(
@@ -134,10 +135,10 @@ def moments(
     Gaussian of that width would have of them.
     """
     far = np.linalg.norm(place - place[:, :1], axis=2)
-    square = np.nanmean(far**2, axis=0)
+    square = _quietly(np.nanmean, far**2, 0)
     share = np.clip(1 - 4 * noise**2 / np.maximum(square, 1e-300), 0, 1)
     return np.array(
-        [np.nanmean(far**order, axis=0) * share ** (order / 2) for order in orders]
+        [_quietly(np.nanmean, far**order, 0) * share ** (order / 2) for order in orders]
     )
 
 
@@ -237,9 +238,9 @@ def mean_and_error(values: Array, axis: int = 0) -> tuple[Array, Array]:
 
 
 def _quietly(of: Callable[..., Array], values: Array, axis: int) -> Array:
-    known = np.isfinite(values).any(axis=axis, keepdims=True)
-    result = of(np.where(known, values, 0.0), axis=axis)
-    return np.where(known.squeeze(axis), result, np.nan)
+    known = np.isfinite(values).any(axis=axis)
+    filled = np.where(np.expand_dims(known, axis), values, 0.0)
+    return np.where(known, of(filled, axis=axis), np.nan)
 
 
 def speeds(place: Array, step: float, noise: float = 0.0) -> Array:

@@ -20,6 +20,7 @@ WIDEST = {
     "Dropped": "00000",
     "To disk": "000",
     "Disk free": "00000 GB",
+    "Forecast": "transformer  skill 00%  band 00%",
     "Dose": "00.00 Gy",
 }
 """Texts that set the width of each gauge, so that the bar does not shake."""
@@ -47,6 +48,11 @@ def read_gauges(figures: Figures) -> dict[str, Reading]:
         "Dropped": _dropped(figures),
         "To disk": Reading(f"{figures.queued}", tip="records waiting for the disk"),
         "Disk free": _disk(figures),
+        "Forecast": Reading(
+            figures.forecast or "–",
+            tip="which model forecasts, how much better than staying it has been, and "
+            "how many living cells came to lie in their 90 % band",
+        ),
         "Dose": _dose(figures),
     }
 

@@ -32,7 +32,7 @@ from calibration.training.forecast_courses import (
     walk_course,
 )
 from configs.schema import Forecasting
-from tracking.forecaster import MODELS, Forecaster
+from tracking.forecaster import MODELS, Forecaster, build_corrector
 from tracking.rolling import Scores
 
 HOMOGENEOUS = Population()
@@ -139,7 +139,10 @@ def scene_courses(population: Population, seed: int) -> list[Course]:
 
 
 def bench_forecast(
-    seeds: int = 3, models: tuple[str, ...] = ("bank",), only: str | None = None
+    seeds: int = 3,
+    models: tuple[str, ...] = ("bank",),
+    only: str | None = None,
+    weights: str = "forecast",
 ) -> dict[str, Any]:
     """Measure the forecasts in every regime.
 
@@ -151,6 +154,8 @@ def bench_forecast(
         Of the product: bank, transformer.
     only
         A regime; absent: all.
+    weights
+        Of the transformer: a shipped name, or a folder.
 
     Returns
     -------
@@ -178,7 +183,8 @@ def bench_forecast(
         tally = Tally()
         for seed in range(1, seeds + 1):
             for model in models:
-                run(regime, regime.courses(seed), model, fitted, tally)
+                said = (model, weights)
+                run(regime, regime.courses(seed), said, fitted, tally)
         horizons_s = regime.courses(1)[0].horizons_s
         rows += [
             {"regime": regime.name, **row} for row in table_rows(tally, horizons_s)
@@ -187,18 +193,20 @@ def bench_forecast(
     return {
         "rows": rows,
         "summary": summary,
-        "cpu_ms_500_tracks": {model: cpu_ms(model) for model in models},
+        "cpu_ms_500_tracks": {model: cpu_ms((model, weights)) for model in models},
     }
 
 
 def run(
-    regime: Regime, courses: list[Course], model: str, fitted: Fitted, tally: Tally
+    regime: Regime,
+    courses: list[Course],
+    said_by: tuple[str, str],
+    fitted: Fitted,
+    tally: Tally,
 ) -> None:
-    """Show a run to a model of the product, and with the bank to all others."""
+    """Show a run to a model of the product (and weights), and to the baselines."""
     horizons_s = courses[0].horizons_s
-    settings = Forecasting(model=model, horizons_s=horizons_s)  # type: ignore[arg-type]
-    scores = Scores(MODELS, len(horizons_s))
-    forecaster = Forecaster(settings, regime.localisation_um, scores)
+    model, forecaster = said_by[0], _forecaster(said_by, regime, horizons_s)
     start_s, first_id = 0.0, 1
     for number, course in enumerate(courses):
         filter_ = OneFilter(regime.law, course.place_um.shape[1])
@@ -226,6 +234,17 @@ def run(
                     tally.add(name, told, true_um, seen_um)
         start_s += time_s + course.tick_s
         first_id += course.place_um.shape[1]
+
+
+def _forecaster(
+    said_by: tuple[str, str], regime: Regime, horizons_s: tuple[float, ...]
+) -> Forecaster:
+    settings = Forecasting.model_validate(
+        {"model": said_by[0], "weights": said_by[1], "horizons_s": horizons_s}
+    )
+    scores = Scores(MODELS, len(horizons_s))
+    correct, _ = build_corrector(settings)
+    return Forecaster(settings, regime.localisation_um, scores, correct)
 
 
 def measured_later(course: Course, seed: int) -> Array:
@@ -334,14 +353,12 @@ def table_summary(tally: Tally) -> list[dict[str, Any]]:
     ]
 
 
-def cpu_ms(model: str) -> float:
+def cpu_ms(said_by: tuple[str, str]) -> float:
     """Measure the processor time of a frame of 500 tracks, ms; the median."""
     rng = np.random.default_rng(2)
     frames = np.arange(SPEED_FRAMES)
     course = walk_course(MIXED, frames, np.array([1]), rng)
-    settings = Forecasting(model=model)  # type: ignore[arg-type]
-    scores = Scores(MODELS, len(settings.horizons_s))
-    forecaster = Forecaster(settings, 0.7, scores)
+    forecaster = _forecaster(said_by, regimes()[1], HORIZONS_S)
     times = []
     for time_s, cells, tracks in course.shown():
         before = time.thread_time()

@@ -62,7 +62,7 @@ def bench_tracks(
         )
         tally = Tally()
         for model in models:
-            run(regime, [course], model, fitted, tally)
+            run(regime, [course], (model, "forecast"), fitted, tally)
         about = {"regime": path.stem, "truth": "real tracks, measured places"}
         rows += [about | row for row in table_rows(tally, course.horizons_s)]
         summary += [about | row for row in table_summary(tally)]

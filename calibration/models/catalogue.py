@@ -7,6 +7,12 @@ from typing import Any
 import numpy as np
 
 from acquisition.errors import BadModel
+from calibration.models.forecasts import (
+    forecast_row,
+    shipped_forecasts,
+    show_forecast,
+    verify_forecast,
+)
 from inference.cards import (
     CARD_FILE,
     SHIPPED_WEIGHTS,
@@ -44,6 +50,7 @@ def list_models(folders: Sequence[Path]) -> list[dict[str, Any]]:
         If a folder holds no model at all.
     """
     found = sorted(card.parent for card in SHIPPED_WEIGHTS.glob(f"*/{CARD_FILE}"))
+    found += shipped_forecasts()
     for folder in folders:
         inside = [folder] if (folder / CARD_FILE).is_file() else []
         inside += sorted(card.parent for card in folder.glob(f"*/{CARD_FILE}"))
@@ -62,6 +69,8 @@ def _row(folder: Path) -> dict[str, Any]:
     )
     row |= {"instance_f1_50": None, "mean_object_f1_25": None, "measured": None}
     row |= {"folder": str(folder), "fault": None}
+    if (forecast := forecast_row(folder)) is not None:
+        return row | forecast
     try:
         card = load_card(folder)
     except BadModel as error:
@@ -99,6 +108,8 @@ def show_model(name: str) -> dict[str, Any]:
     BadModel
         If there is no such model.
     """
+    if (forecast := show_forecast(name)) is not None:
+        return forecast
     folder = find_model(name)
     card = load_card(folder)
     cost = network_cost(card.architecture, (COUNTED_PX, COUNTED_PX))
@@ -182,6 +193,8 @@ def verify_model(name: str) -> dict[str, Any]:
     BadModel
         If there is no such model.
     """
+    if (forecast := verify_forecast(name)) is not None:
+        return forecast
     folder = find_model(name)
     result: dict[str, Any] = {"name": name, "folder": str(folder), "whole": False}
     try:

@@ -39,7 +39,7 @@ def errors_of(population: Population) -> dict[str, np.ndarray]:
     tally = Tally()
     noise_um = max(population.noise_um, 0.1)
     regime = Regime("made up", law, noise_um, lambda _: [], 30)
-    run(regime, [shown], "bank", fit([other]), tally)
+    run(regime, [shown], ("bank", ""), fit([other]), tally)
     return {name: np.concatenate(e).mean(axis=0) for name, e in tally.away_um.items()}
 
 
@@ -70,7 +70,7 @@ def test_the_oracle_is_the_floor_and_bayes_comes_next() -> None:
     regime = Regime("equal", law, 0.7, lambda _: [], 15, 1)
     courses = scene_courses(replace(HOMOGENEOUS, cells=250), seed=1)
 
-    run(regime, courses, "bank", fit(courses[:1]), tally)
+    run(regime, courses, ("bank", ""), fit(courses[:1]), tally)
     rows = table_rows(tally, courses[0].horizons_s)
 
     error = {r["model"]: r["error_um"] for r in rows if r["horizon_s"] == 300}

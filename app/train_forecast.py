@@ -1,0 +1,62 @@
+"""``vigil train`` with the recipe of a forecast network."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from acquisition.errors import BadConfig
+from app.simulate import interruptible
+
+DEFAULT_FOLDER = Path("training-runs")
+
+
+def is_forecast(path: Path) -> bool:
+    """Whether a recipe is that of a forecast network; one that is no TOML is not."""
+    try:
+        return tomllib.loads(path.read_text("utf-8")).get("kind") == "forecast"
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return False
+
+
+def train_forecasts(
+    path: Path, output: Path | None, *, resume: bool, export: Path | None
+) -> dict[str, Any]:
+    """Train a forecast network; the result is that of ``vigil train --json``.
+
+    Raises
+    ------
+    BadConfig
+        If the recipe or an option is wrong.
+    """
+    from calibration.training.forecast_learner import load_forecast_recipe
+    from calibration.training.forecast_train import train_forecast
+
+    if resume or export is not None:
+        raise BadConfig(
+            str(path),
+            ["a forecast network trains in minutes: no --resume, no --export"],
+        )
+    recipe = load_forecast_recipe(path)
+    folder = output or DEFAULT_FOLDER / recipe.name
+    with Progress(console=Console(stderr=True)) as bar, interruptible() as stopped:
+        tasks: dict[str, Any] = {}
+
+        def tell(what: str, done: int, of: int, loss: float | None) -> bool:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what)
+            shown = what if loss is None else f"{what}, loss {loss:.3f}"
+            bar.update(tasks[what], total=of, completed=done, description=shown)
+            return not stopped.is_set()
+
+        outcome = train_forecast(recipe, folder, tell)
+    return {
+        "state": outcome.state,
+        "run": str(folder),
+        "steps": outcome.steps,
+        "best": None,
+        "metrics": None,
+        "model": str(outcome.model) if outcome.model else None,
+    }

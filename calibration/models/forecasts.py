@@ -1,0 +1,116 @@
+"""Forecast networks among the models: in the list, in words, and checked."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acquisition.errors import BadModel
+from inference.cards import CARD_FILE
+from tracking.forecast_card import (
+    SHIPPED_FORECASTS,
+    ForecastCard,
+    ForecastModel,
+    find_forecast,
+    load_forecast,
+)
+from tracking.tokens import Tokens
+
+CLOSE = 1e-3
+"""The golden outputs, in deviations, must come back to this."""
+
+
+def shipped_forecasts() -> list[Path]:
+    """Give the folders of the shipped networks."""
+    return sorted(card.parent for card in SHIPPED_FORECASTS.glob(f"*/{CARD_FILE}"))
+
+
+def forecast_row(folder: Path) -> dict[str, Any] | None:
+    """Give what the list of models says of a folder; ``None``: it is no forecast."""
+    if find_forecast(str(folder)) is None:
+        return None
+    try:
+        model = load_forecast(str(folder))
+    except BadModel as error:
+        return {"name": folder.name, "fault": str(error)}
+    return {
+        "name": model.card.name,
+        "kind": model.card.architecture.kind,
+        "parameters": _parameters(model),
+        "steps": model.card.training.steps,
+        "trained": True,
+    }
+
+
+def show_forecast(name: str) -> dict[str, Any] | None:
+    """Give the card of a forecast network in words; ``None``: it is none."""
+    folder = find_forecast(name)
+    if folder is None:
+        return None
+    model = load_forecast(str(folder))
+    return {
+        "name": model.card.name,
+        "folder": str(folder),
+        "card": model.card.model_dump(mode="json"),
+        "parameters": _parameters(model),
+        "text": _describe(model.card, _parameters(model)),
+    }
+
+
+def verify_forecast(name: str) -> dict[str, Any] | None:
+    """Check hashes and golden outputs of a forecast network; ``None``: it is none."""
+    folder = find_forecast(name)
+    if folder is None:
+        return None
+    result: dict[str, Any] = {"name": name, "folder": str(folder), "whole": False}
+    try:
+        model = load_forecast(str(folder))
+    except BadModel as error:
+        return result | {"reason": str(error)}
+    from tracking.transformer import Corrector
+
+    steps, known, ahead, out = (np.array(one) for one in model.golden)
+    tokens = Tokens(steps, known.astype(bool), ahead, np.ones((len(steps), 2)))
+    shift, factor = Corrector(model)(tokens)
+    found = np.concatenate((shift, np.log(factor)[..., None]), axis=2)
+    away = float(np.abs(found - out).max())
+    reason = None
+    if away > CLOSE:
+        reason = (
+            f"golden outputs are off by {away:.3g} deviations ({CLOSE:g} are allowed): "
+            "the network of this version is not that of the weights; train again"
+        )
+    about = {"label": model.label, "golden_off": away}
+    return result | about | {"whole": reason is None, "reason": reason}
+
+
+def _parameters(model: ForecastModel) -> int:
+    return sum(int(np.prod(value.shape)) for value in model.weights.values())
+
+
+def _describe(card: ForecastCard, parameters: int) -> str:
+    training = card.training
+    seeds = ", ".join(f"{first} to {last}" for first, last in training.seeds)
+    lines = [
+        f"{card.name}: corrects the forecasts of the bank of walks.",
+        f"Network: {card.architecture.layers} layers, {card.architecture.heads} heads, "
+        f"{parameters} weights.",
+        f"Trained: {training.steps} steps on {training.samples} samples of "
+        f"{training.source}; seeds {seeds}.",
+        "On simulated cells of held-out seeds (mean error over the horizons):",
+        *(
+            f"  {one.regime}, {one.model}: {one.ade_um:.3f} um, skill over staying "
+            f"{one.skill_over_stay:.3f}, over the bank {one.skill_over_bank:.3f}, "
+            f"NLL {_say(one.nll)}, 90 % band holds {_say(one.coverage_90)}"
+            for one in card.simulated
+        ),
+        "On real cells: " + ("" if card.real else "never measured for the card"),
+        "It is not good for:",
+        *(f"  - {what}" for what in card.not_good_for),
+        f"Licence: {card.licence}.",
+    ]
+    return "\n".join(lines)
+
+
+def _say(value: float | None) -> str:
+    return "not stated" if value is None else f"{value:.3f}"

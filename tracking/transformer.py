@@ -1,0 +1,103 @@
+"""The network that corrects the bank: the paper's transformer on relative steps.
+
+Two encoder layers of four heads over the last five steps, as in the paper on irradiated
+cells; there it sees places and gives places (`AbsoluteTransformer`, kept to reproduce
+that only). Ours sees steps and what the bank expects of each horizon, and gives a
+correction in deviations of the bank, so an untrained one is the bank itself.
+
+Needs torch: import this file only where the network is wanted.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from tracking.forecast_card import ForecastModel, ResidualShape
+from tracking.tokens import AHEAD_FEATURES, STEP_FEATURES, WINDOW, Tokens
+
+WIDEST = 2.0
+"""A correction of the logarithm of the variance is at most this."""
+
+
+def _encoder(width: int, layers: int, heads: int, *, first: bool) -> nn.Module:
+    layer = nn.TransformerEncoderLayer(
+        width, heads, 2 * width, dropout=0.0, batch_first=True, norm_first=first
+    )
+    return nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+
+
+class ResidualTransformer(nn.Module):
+    """Corrections of the bank at any horizon."""
+
+    def __init__(self, shape: ResidualShape) -> None:
+        super().__init__()
+        width = shape.width
+        self.step = nn.Linear(STEP_FEATURES, width)
+        self.place = nn.Parameter(torch.zeros(1, WINDOW, width))
+        self.encoder = _encoder(width, shape.layers, shape.heads, first=True)
+        self.ahead = nn.Linear(width + AHEAD_FEATURES, width)
+        self.out = nn.Linear(width, 3)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, steps: Tensor, known: Tensor, ahead: Tensor) -> Tensor:
+        """Give shift along and across, and log-variance, (B, H, 3)."""
+        seen = known.clone()
+        seen[:, -1] = True  # a track without any step must still see something
+        x = self.step(steps) + self.place  # (B, T, C)
+        x = self.encoder(x, src_key_padding_mask=~seen)[:, -1]  # (B, C)
+        x = x[:, None].expand(-1, ahead.shape[1], -1)  # (B, H, C)
+        x = torch.relu(self.ahead(torch.cat((x, ahead), dim=2)))  # (B, H, C)
+        out = self.out(x)  # (B, H, 3)
+        return torch.cat((out[..., :2], WIDEST * torch.tanh(out[..., 2:])), dim=2)
+
+
+class AbsoluteTransformer(nn.Module):
+    """The paper's own form: places in the image in, places out. To reproduce only."""
+
+    def __init__(self, width: int = 64, ahead: int = 5) -> None:
+        super().__init__()
+        self.step = nn.Linear(2, width)
+        times = torch.arange(WINDOW)[:, None] / 10_000 ** (
+            torch.arange(0, width, 2) / width
+        )
+        code = torch.stack((times.sin(), times.cos()), dim=2).flatten(1)
+        self.register_buffer("code", code)
+        self.encoder = _encoder(width, 2, 4, first=False)
+        self.out = nn.Linear(width, 2 * ahead)
+
+    def forward(self, places: Tensor) -> Tensor:
+        """Give places (B, H, 2) from the last five (B, T, 2), both in image sizes."""
+        x = self.step(places) + self.code  # (B, T, C)
+        x = self.encoder(x)[:, -1]  # (B, C)
+        return self.out(x).unflatten(1, (-1, 2))  # (B, H, 2)
+
+
+class Corrector:
+    """A trained network, ready to correct."""
+
+    def __init__(self, model: ForecastModel) -> None:
+        self._net = ResidualTransformer(model.card.architecture)
+        tensors = {
+            name: torch.from_numpy(np.array(value))
+            for name, value in model.weights.items()
+        }
+        self._net.load_state_dict(tensors)
+        self._net.eval()
+
+    def __call__(
+        self, tokens: Tokens
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Give shifts along and across in deviations (track, horizon, 2), and factors.
+
+        All tracks are one batch; the factors (track, horizon) are on the variance.
+        """
+        with torch.inference_mode():
+            out = self._net(
+                torch.from_numpy(tokens.steps),
+                torch.from_numpy(tokens.known),
+                torch.from_numpy(tokens.ahead),
+            )
+        numbers = out.numpy().astype(np.float64)
+        return numbers[..., :2], np.exp(numbers[..., 2])
