@@ -7,7 +7,7 @@ from typing import Any
 from app.model_commands import DONE, Answer, New
 from app.tables import rows_text
 
-MODELS = ("bank",)
+MODELS = ("bank", "transformer")
 
 
 def add_bench_forecast(benches: Any, new: New) -> None:
@@ -31,7 +31,7 @@ def _bench(options: argparse.Namespace) -> Answer:
     from calibration.benchmarks.forecast import bench_forecast
     from calibration.benchmarks.forecast_real import bench_tracks
 
-    models = MODELS if options.model is None else ("bank", options.model)
+    models = ("bank",) if options.model == "bank" else MODELS
     if options.tracks:
         result = bench_tracks(
             options.tracks, models, options.pixel_size, options.interval

@@ -10,6 +10,7 @@ from inference.cards import CARD_FILE
 from tracking.forecast_card import (
     SHIPPED_FORECASTS,
     ForecastCard,
+    ForecastFigures,
     ForecastModel,
     find_forecast,
     load_forecast,
@@ -98,18 +99,22 @@ def _describe(card: ForecastCard, parameters: int) -> str:
         f"Trained: {training.steps} steps on {training.samples} samples of "
         f"{training.source}; seeds {seeds}.",
         "On simulated cells of held-out seeds (mean error over the horizons):",
-        *(
-            f"  {one.regime}, {one.model}: {one.ade_um:.3f} um, skill over staying "
-            f"{one.skill_over_stay:.3f}, over the bank {one.skill_over_bank:.3f}, "
-            f"NLL {_say(one.nll)}, 90 % band holds {_say(one.coverage_90)}"
-            for one in card.simulated
-        ),
-        "On real cells: " + ("" if card.real else "never measured for the card"),
+        *map(_line, card.simulated),
+        "On real cells, 1, 3 and 5 frames ahead, measured places:",
+        *(map(_line, card.real) if card.real else ["  never measured"]),
         "It is not good for:",
         *(f"  - {what}" for what in card.not_good_for),
         f"Licence: {card.licence}.",
     ]
     return "\n".join(lines)
+
+
+def _line(one: ForecastFigures) -> str:
+    return (
+        f"  {one.regime}, {one.model}: {one.ade_um:.3f} um, skill over staying "
+        f"{one.skill_over_stay:.3f}, over the bank {one.skill_over_bank:.3f}, NLL "
+        f"{_say(one.nll)}, 90 % band holds {_say(one.coverage_90)}"
+    )
 
 
 def _say(value: float | None) -> str:
