@@ -14,6 +14,7 @@ from app.model_commands import Answer, add_model_commands
 from app.report_commands import add_report
 from app.tables import rows_text, table_text
 from app.track_commands import add_track_commands
+from app.tracking_bench import add_bench_tracking
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -179,6 +180,7 @@ def _add_bench(commands: Any) -> None:
     simulate.add_argument("--seed", type=int, default=1, metavar="N")
     _add_bench_inference(benches)
     add_bench_forecast(benches, _new_answering)
+    add_bench_tracking(benches, _new_answering)
 
 
 def _add_bench_inference(benches: Any) -> None:

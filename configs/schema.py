@@ -256,6 +256,8 @@ class Tracking(Section):
     """Frames after which a new cell is believed."""
     size_weight: float = Field(1.0, ge=0, le=100)
     """Weight of the logarithm of the area ratio in the cost."""
+    contact_weight: float = Field(1.0, ge=0, le=100)
+    """Weight of the term that keeps a cell from the name of one that it touched."""
     lag_frames: int = Field(5, ge=1, le=100)
     """Frames after a beginning or a contact for which a name is provisional; places are
     final after as many."""

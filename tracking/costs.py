@@ -38,6 +38,7 @@ class Rules(NamedTuple):
     step_s: float  # since the last frame
     speed_um_per_s: float  # of the fastest believable cell
     size_weight: float
+    contact_weight: float
     area_sigma: float  # of the logarithm of the area of a cell seen twice
     memory: int
     confirm: int

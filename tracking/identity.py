@@ -64,16 +64,16 @@ def unlikeness(one, other, variance):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def add_contact_terms(table, rows, found, first, cell_of, cost, learnt, lag):  # type: ignore[no-untyped-def]  # noqa: PLR0913 - columns
+def add_contact_terms(table, found, first, cell_of, cost, learnt, rules):  # type: ignore[no-untyped-def]  # noqa: PLR0913 - columns
     """Add to the cost of cells that look like a former neighbour, in place."""
-    for row in range(rows):
-        if table.number[row, TRACK_ID] == 0 or table.number[row, APART] > lag:
+    for row in range(first.size - 1):
+        if table.number[row, TRACK_ID] == 0 or table.number[row, APART] > rules.lag:
             continue
         for which in range(2):
             other = table.number[row, PARTNER + which]
-            if other == NOBODY or not (
-                table.number[row, WHOLE] and table.number[other, WHOLE]
-            ):
+            if other == NOBODY:
+                continue
+            if not (table.number[row, WHOLE] and table.number[other, WHOLE]):
                 continue
             for at in range(first[row], first[row + 1]):
                 cell = cell_of[at]
@@ -82,7 +82,8 @@ def add_contact_terms(table, rows, found, first, cell_of, cost, learnt, lag):  #
                 look = found.look[cell]
                 own = unlikeness(look, table.look[row], learnt.look)
                 theirs = unlikeness(look, table.look[other], learnt.look)
-                cost[at] += min(max(own - theirs - MARGIN, 0.0), MOST)
+                more = min(max(own - theirs - MARGIN, 0.0), MOST)
+                cost[at] += rules.contact_weight * more
 
 
 @njit(nogil=True, cache=True)

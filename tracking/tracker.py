@@ -199,6 +199,7 @@ class Tracker:
             step_s=step_s,
             speed_um_per_s=self._fastest_um_per_s,
             size_weight=self._settings.size_weight,
+            contact_weight=self._settings.contact_weight,
             area_sigma=float(np.sqrt(self._learnt.look[LOG_AREA])),
             memory=self._settings.memory_frames,
             confirm=self._settings.confirm_frames,

@@ -19,6 +19,7 @@ RULES = Rules(
     step_s=60.0,
     speed_um_per_s=0.2,
     size_weight=1.0,
+    contact_weight=1.0,
     area_sigma=0.2,
     memory=5,
     confirm=2,

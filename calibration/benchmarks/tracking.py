@@ -1,0 +1,302 @@
+"""`vigil bench tracking`: names through time, beside other trackers on the same scenes.
+
+Everything runs in one thread. ``ms_per_frame`` is processor time: of vigil the median
+of a step, of a peer the whole call over its frames. Quality is the mean over seeds with
+its interval over them. vigil is told no motion: only the gate and the memory that all
+others have too.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.errors import BadConfig, RunFailed
+from calibration.benchmarks.tracking_figures import Tracked, score, track
+from calibration.benchmarks.tracking_peers import ABSENT, MEMORY, PEERS, Peer
+from calibration.benchmarks.tracking_scenes import (
+    DISHES,
+    FRAME_S,
+    WELL_EDGE,
+    Scene,
+    make_crossings,
+    make_dish,
+    make_well,
+)
+from calibration.metrics.intervals import mean_interval
+from configs.schema import Chip, Tracking
+from tracking.metrics import TrackScore
+
+FRAMES = {50: 100, 500: 40, 5000: 8}
+"""Frames of a scene by its number of cells."""
+GATE, NEAR = 20.0, 8.0
+"""Gate of all trackers on the dishes, and how near a match lies."""
+WELL_GATE, WELL_NEAR = 25.0, 6.0
+WELLS, PER_ROW, PITCH = 60, 10, 100.0
+WELL_CELLS = (2, 3, 4)
+FIRST_SEED = 3
+"""With it plain Hungarian linking has MOTA 0.877 and trackpy 0.909 on A, N = 50."""
+FEWEST_PEERS = 3
+QUALITY = ("mota", "idf1", "switches_per_1000")
+SHOWN = ("tracker", "scene", "n", "ms_per_frame", *QUALITY, "slower")
+
+Tell = Callable[[str, float], None]
+"""What is being done, and what share of it is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What to measure."""
+
+    scenes: tuple[str, ...] = ("A", "B", "wells")
+    cells: tuple[int, ...] = tuple(FRAMES)
+    seeds: int = 5
+
+    def check(self) -> None:
+        """Refuse what cannot be measured.
+
+        Raises
+        ------
+        BadConfig
+            With every fault.
+        """
+        known = (*DISHES, "wells")
+        faults = [
+            f"--scene: {name} is unknown; there are {', '.join(known)}"
+            for name in self.scenes
+            if name not in known
+        ]
+        faults += [
+            f"--cells: {count} is not one of {', '.join(map(str, FRAMES))}"
+            for count in self.cells
+            if count not in FRAMES
+        ]
+        if not 1 <= self.seeds <= 100:
+            faults.append(f"--seeds: give 1 to 100 (given: {self.seeds})")
+        if faults:
+            raise BadConfig("bench tracking", faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A scene of one seed, and how it is read."""
+
+    scene: str
+    n: int
+    seed: int
+    made: Scene
+    settings: Tracking
+    gate: float
+    near: float
+
+
+def installed_peers() -> tuple[Peer, ...]:
+    """Give the peers that are there.
+
+    Raises
+    ------
+    RunFailed
+        If they are too few for a comparison.
+    """
+    here = tuple(peer for peer in PEERS if peer.version is not None)
+    if len(here) < FEWEST_PEERS:
+        missing = ", ".join(peer.package for peer in PEERS if peer.version is None)
+        raise RunFailed(
+            f"only {len(here)} of the peers are installed (missing: {missing}); a "
+            f"comparison takes {FEWEST_PEERS}: pip install 'vigil-microscopy[peers]'"
+        )
+    return here
+
+
+def bench_tracking(wishes: Wishes, tell: Tell = lambda *_: None) -> dict[str, Any]:
+    """Follow the cells of all scenes with vigil and every peer.
+
+    Returns
+    -------
+    dict
+        ``rows``, the versions of the ``peers``, who is ``absent`` and what was
+        ``left_out``, why; ``crossings``: names mixed up with and without the contact
+        term; ``masks_ms_per_frame`` of a step at 500 cells with their masks.
+
+    Raises
+    ------
+    BadConfig, RunFailed
+        For wishes out of range; for fewer than three peers.
+    """
+    wishes.check()
+    peers = installed_peers()
+    _warm_up(peers)
+    kinds = list(_kinds(wishes))
+    rows: list[dict[str, Any]] = []
+    left_out = [f"{name}: {why}" for name, why in ABSENT.items()]
+    for done, (scene, n) in enumerate(kinds):
+        tell(f"scene {scene}, {n} cells", done / len(kinds))
+        slow = [peer for peer in peers if scene != "wells" and n > peer.largest]
+        left_out += [f"{peer.name} at {n} cells: it takes too long" for peer in slow]
+        rest = [peer for peer in peers if peer not in slow]
+        rows += _rows([_make(scene, n, seed) for seed in _seeds(wishes)], rest)
+    return {
+        "rows": rows,
+        "peers": {peer.name: peer.version for peer in peers},
+        "absent": [*ABSENT, *(peer.name for peer in PEERS if peer not in peers)],
+        "left_out": left_out,
+        "crossings": _crossings(wishes),
+        "masks_ms_per_frame": _with_masks(),
+    }
+
+
+def _seeds(wishes: Wishes) -> range:
+    return range(FIRST_SEED, FIRST_SEED + wishes.seeds)
+
+
+def _kinds(wishes: Wishes) -> Iterator[tuple[str, int]]:
+    for scene in wishes.scenes:
+        for n in WELL_CELLS if scene == "wells" else wishes.cells:
+            yield scene, n
+
+
+def _make(scene: str, n: int, seed: int) -> Trial:
+    if scene == "wells":
+        options = Tracking(
+            max_speed_um_per_min=WELL_GATE,
+            memory_frames=MEMORY,
+            chip=Chip(
+                first_yx_um=(WELL_EDGE / 2, WELL_EDGE / 2),
+                rows=WELLS // PER_ROW,
+                columns=PER_ROW,
+                pitch_um=PITCH,
+                well_um=WELL_EDGE,
+                block=PER_ROW,
+            ),
+        )
+        made = _make_chip(n, seed)
+        return Trial(scene, n, seed, made, options, WELL_GATE, WELL_NEAR)
+    options = Tracking(max_speed_um_per_min=GATE, memory_frames=MEMORY)
+    made = make_dish(DISHES[scene], n, FRAMES[n], seed)
+    return Trial(scene, n, seed, made, options, GATE, NEAR)
+
+
+def _make_chip(cells: int, seed: int) -> Scene:
+    """Give all wells of a chip as one scene."""
+    wells = [make_well(cells, 1000 * seed + number) for number in range(WELLS)]
+    shift = PITCH * np.stack(np.divmod(np.arange(WELLS), PER_ROW), axis=1)
+    truth = [well.truth + away for well, away in zip(wells, shift, strict=True)]
+    found = [
+        np.concatenate([_moved(objects, away) for objects, away in every])
+        for every in (
+            zip(frame, shift, strict=True)
+            for frame in zip(*(well.found for well in wells), strict=True)
+        )
+    ]
+    return Scene(np.concatenate(truth, axis=1), tuple(found))
+
+
+def _moved(
+    objects: NDArray[np.float64], away: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return np.column_stack((objects[:, :2] + away, objects[:, 2]))
+
+
+def _rows(trials: list[Trial], peers: list[Peer]) -> list[dict[str, Any]]:
+    ours = [_ours(trial) for trial in trials]
+    rows = [_row("vigil", trials, ours)]
+    for peer in peers:
+        rows.append(_row(peer.name, trials, [_theirs(peer, one) for one in trials]))
+        rows[-1]["slower"] = round(
+            rows[-1]["ms_per_frame"] / rows[0]["ms_per_frame"], 1
+        )
+    return rows
+
+
+def _ours(trial: Trial) -> Tracked:
+    return track(trial.made.found, trial.settings, FRAME_S)
+
+
+def _theirs(peer: Peer, trial: Trial) -> Tracked:
+    began = time.process_time()
+    shown = peer.track(trial.made.found, trial.gate)
+    spent = time.process_time() - began
+    return Tracked(shown, 1e3 * spent / len(trial.made.found), shown)
+
+
+def _row(name: str, trials: list[Trial], done: list[Tracked]) -> dict[str, Any]:
+    scores = [
+        score(trial.made.truth, tracked.shown, trial.near)
+        for trial, tracked in zip(trials, done, strict=True)
+    ]
+    row: dict[str, Any] = {
+        "tracker": name,
+        "scene": trials[0].scene,
+        "n": trials[0].n,
+        "ms_per_frame": round(float(np.median([one.ms_per_frame for one in done])), 4),
+        "slower": None,
+        "seeds": len(trials),
+        "intervals": {},
+    }
+    for key in QUALITY:
+        values = [float(getattr(one, key) or 0.0) for one in scores]
+        found = mean_interval(values, [str(trial.seed) for trial in trials])
+        row[key] = round(found.estimate, 4)
+        known = not np.isnan(found.low)
+        row["intervals"][key] = [round(found.low, 4), round(found.high, 4)] * known
+    if trials[0].scene == "wells":
+        row["switches_per_well"] = _per_well(scores)
+    return row
+
+
+def _per_well(scores: list[TrackScore]) -> float:
+    return round(sum(one.switches for one in scores) / (WELLS * len(scores)), 3)
+
+
+def _warm_up(peers: tuple[Peer, ...]) -> None:
+    trial = _make("A", 50, 0)
+    few = Trial(
+        "A", 50, 0, Scene(trial.made.truth[:4], trial.made.found[:4]), *_reading(trial)
+    )
+    _ours(few)
+    for peer in peers:
+        _theirs(peer, few)
+
+
+def _reading(trial: Trial) -> tuple[Tracking, float, float]:
+    return trial.settings, trial.gate, trial.near
+
+
+def _crossings(wishes: Wishes) -> dict[str, int]:
+    """Count mixed-up pairs of unlike cells that met, with and without the term."""
+    mixed = {"pairs": 0, "with_term": 0, "without_term": 0}
+    for seed in _seeds(wishes):
+        made = make_crossings(seed)
+        mixed["pairs"] += made.truth.shape[1] // 2
+        for key, weight in (("with_term", 1.0), ("without_term", 0.0)):
+            options = Tracking(
+                max_speed_um_per_min=GATE, memory_frames=MEMORY, contact_weight=weight
+            )
+            done = track(made.found, options, FRAME_S)
+            mixed[key] += score(made.truth, done.shown, NEAR).switches
+    return mixed
+
+
+def _with_masks() -> float:
+    """Give the time of a step at 500 cells of scene A with their label maps."""
+    trial = _make("A", 500, FIRST_SEED)
+    labels = [_drawn(objects) for objects in trial.made.found]
+    return round(
+        track(trial.made.found, trial.settings, FRAME_S, labels).ms_per_frame, 4
+    )
+
+
+def _drawn(objects: NDArray[np.float64]) -> NDArray[np.uint16]:
+    edge = int(DISHES["A"].spacing * np.sqrt(500)) + 2
+    plane = np.zeros((edge, edge), np.uint16)
+    for number, (y, x, radius) in enumerate(objects, start=1):
+        rows = np.arange(max(int(y - radius), 0), min(int(y + radius) + 2, edge))
+        columns = np.arange(max(int(x - radius), 0), min(int(x + radius) + 2, edge))
+        disc = (rows[:, None] - y) ** 2 + (columns - x) ** 2 <= radius**2
+        if rows.size and columns.size:
+            part = plane[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            part[disc] = number
+    return plane
