@@ -14,6 +14,7 @@ from inference.pixels import network_shape
 from inference.prevalence import Prevalence
 from inference.select import select_engine
 from inference.stage import InferenceStage
+from tracking.evidence import foreign_evidence
 from tracking.stage import TrackingStage
 
 NAMES_PER_START = 1_000_000
@@ -88,6 +89,9 @@ def build_analysis(
     inference.warm_up(shape, experiment.microscope.modality, pixel_size_um)
     tracking.warm_up()
     notes = (*notes, tracking.note) if tracking.note else notes
+    if card is not None:
+        foreign = foreign_evidence(experiment.events.death.calibration, engine.model)
+        notes = (*notes, foreign) if foreign else notes
 
     if card is not None and experiment.microscope.modality not in card.modalities:
         notes = (*notes, _warning(card, experiment.microscope.modality))

@@ -19,6 +19,7 @@ from calibration.comparison import Comparison, compare_frame
 from calibration.evidence_fit import fit_nets
 from calibration.evidence_samples import Samples, Watched, collect
 from configs.loading import load_experiment
+from inference.prevalence import shift_frame
 from tracking.evidence import AHEADS, FORMAT, Evidence, Provenance
 from tracking.histories import BIN_S, feature_names
 from tracking.stage import RECENTRED
@@ -97,6 +98,10 @@ def _samples(run: RunReader, truth: TruthReader) -> list[dict[int, Samples]]:
     positions: dict[str, list[Watched]] = {}
     settings = load_experiment(str(run.directory / "config.toml"))
     known = np.intersect1d(run.analysed_sequences, truth.sequences)
+    table = run.analysis_table()
+    shifts = dict(
+        zip(table["sequence"].tolist(), table["prior_shift"].tolist(), strict=True)
+    )
     for number in known.tolist():
         info, labels = run.info(number), run.labels(number)
         if labels is None or info.position.startswith(RECENTRED):
@@ -107,7 +112,10 @@ def _samples(run: RunReader, truth: TruthReader) -> list[dict[int, Samples]]:
             truth.frame(number), labels, cells, tracks, smallest_px
         )
         model, engine = run.model_and_engine(number)
-        segmented = Segmented(info, labels, labels, cells, model, engine, 0, 0, 0, 0)
+        recorded = Segmented(info, labels, labels, cells, model, engine, 0, 0, 0, 0)
+        # The filters of a run see what the network said, before the shift by share.
+        band = settings.inference.unsure_band
+        segmented = shift_frame(recorded, -shifts.get(number, 0.0), band)
         watched = Watched(segmented, tracks, _names(compared))
         positions.setdefault(info.position, []).append(watched)
     deaths = dict(truth.deaths())

@@ -12,7 +12,9 @@ from calibration.evidence_samples import Samples
 from tracking.evidence import AHEADS, HORIZON_PARTS_S, LARGEST, Net, Nets
 from tracking.histories import BIN_S, CHANNELS, feature_names
 
-UNITS = 16
+UNITS, HAZARD_UNITS = 16, 8
+"""In the hidden layers. Without one the hazard reaches an area under precision and
+recall of 0.25 instead of 0.42 (demo, seed 903), and a change is hardly found at all."""
 STEPS = 250
 RATE = 0.03
 DECAY = 1e-3
@@ -44,7 +46,9 @@ def fit_nets(samples: dict[int, Samples], seed: int, *, phase: bool) -> Nets:
         level=fit_net(_level_task(nearest), used, seed, UNITS),
         turns=tuple(fit_net(task, used, seed, UNITS) for task in turns),
         hazard=tuple(
-            fit_net(task, _with_doses(used, nearest), seed, 0, keep_prior=True)
+            fit_net(
+                task, _with_doses(used, nearest), seed, HAZARD_UNITS, keep_prior=True
+            )
             for task in _hazard_tasks(nearest)
         ),
     )
@@ -90,7 +94,9 @@ def _hazard_tasks(samples: Samples) -> Sequence[Task]:
     for part_s in HORIZON_PARTS_S:
         alive = samples.since_s < -begin_s
         dies = samples.since_s[alive] >= -(begin_s + part_s)
-        tasks.append(Task(full[alive], dies, np.ones(dies.size)))
+        rows = np.flatnonzero(dies | (np.arange(dies.size) % THIN == 0))
+        weight = np.where(dies[rows], 1.0, float(THIN))
+        tasks.append(Task(full[alive][rows], dies[rows], weight))
         begin_s += part_s
     return tasks
 

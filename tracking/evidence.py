@@ -122,6 +122,25 @@ class Evidence(Section):
         return self
 
 
+def foreign_evidence(name: str, model: str) -> str:
+    """Say that a calibration was made for cells of another network; empty: it was not.
+
+    Parameters
+    ----------
+    name
+        Of the calibration.
+    model
+        Name and short hash of the network that serves.
+    """
+    fitted = load_evidence(name).provenance.model
+    if model in fitted.split(", "):
+        return ""
+    return (
+        f"the evidence of death {name} was fitted to cells of {fitted}, "
+        f"these are of {model}: fit it again with vigil fit-events"
+    )
+
+
 def load_evidence(name: str) -> Evidence:
     """Read a calibration: the name of a shipped one, or a path.
 

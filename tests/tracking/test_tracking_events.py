@@ -8,6 +8,7 @@ from tracking_scenes import make_scene
 from configs.events import ContactRule, DeathRule, Events
 from configs.schema import Tracking
 from tracking.events import EventRules
+from tracking.evidence import foreign_evidence, load_evidence
 from tracking.tracker import Tracker
 
 APART = [[0.0, 0.0], [0.0, 30.0]]
@@ -201,3 +202,11 @@ def test_rules_follow_the_settings():
 
     assert any(found for _, found in died[10:13])
     assert len(met[1][1]) == 1
+
+
+def test_a_calibration_of_another_network_is_told():
+    """Evidence that was fitted to other cells says so, and what to do."""
+    own = load_evidence("slim").provenance.model
+
+    assert foreign_evidence("slim", own) == ""
+    assert "vigil fit-events" in foreign_evidence("slim", "other-0123abcd")
