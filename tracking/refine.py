@@ -195,15 +195,15 @@ def observe(info: FrameInfo, cells: Cells, tracks: Tracks) -> Moment:
     shared = tracks.merged_with > 0
     shared |= np.isin(tracks.track_id, tracks.merged_with[shared])
     row = np.searchsorted(cells.label, tracks.label)
-    seen = np.asarray((tracks.label > 0) & ~shared & (row < cells.label.size))
-    seen[seen] = cells.label[row[seen]] == tracks.label[seen]
-    centre_um = tracks.centre_um.copy()
-    centre_um[seen] = cells.centre_um[row[seen]]
-    seen &= np.isfinite(centre_um).all(axis=1)
-    centre_um[~np.isfinite(centre_um).all(axis=1)] = 0.0
-    look = np.full((tracks.track_id.size, LOOKS), np.nan)
-    whole = seen.copy()
-    whole[seen] = ~cells.touches_edge[row[seen]]
+    own = np.flatnonzero((tracks.label > 0) & ~shared & (row < cells.label.size))
+    own = own[cells.label[row[own]] == tracks.label[own]]
+    own = own[np.isfinite(cells.centre_um[row[own]]).all(axis=1)]
+    seen = np.zeros(tracks.track_id.size, np.bool_)
+    seen[own] = True
+    centre_um = np.nan_to_num(tracks.centre_um)
+    centre_um[own] = cells.centre_um[row[own]]
+    look = np.full((seen.size, LOOKS), np.nan)
+    whole = own[~cells.touches_edge[row[own]]]
     look[whole] = _looks(cells)[row[whole]]
     sighting = Sighting(info.sequence, info.time_s, tracks.track_id, centre_um, seen)
     return Moment(sighting, tracks.centre_um, look)
@@ -232,8 +232,8 @@ def pairs_in_contact(cells: Cells, tracks: Tracks) -> NDArray[np.int64]:
     label = tracks.label[own]
     touching = cells.touching.reshape(-1, 2)
     at = np.searchsorted(label, touching)
-    known = (at < label.size).all(axis=1)
-    known[known] = (label[at[known]] == touching[known]).all(axis=1)
+    known = np.flatnonzero((at < label.size).all(axis=1))
+    known = known[(label[at[known]] == touching[known]).all(axis=1)]
     met = tracks.track_id[own][at[known]].reshape(-1, 2)
     pairs: NDArray[np.int64] = np.concatenate((fused, met)).astype(np.int64)
     return pairs
