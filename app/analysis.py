@@ -46,6 +46,7 @@ class Analysis:
     def facts(self) -> dict[str, float]:
         """Give what the stages count, and the share of dead cells that is assumed."""
         facts = {"refused_triggers": float(self._tracking.refused)}
+        facts["contacts_left_out"] = float(self._tracking.contacts_left_out)
         facts |= self._tracking.forecast_facts()
         share = self._prevalence.share
         return facts if math.isnan(share) else facts | {"dead_share": share}

@@ -37,7 +37,8 @@ class TrackingStage:
     Every position has a tracker of its own; track, event and request ids are unique in
     the run. Frames of a position that a request recentred are measured only: their
     cells are not tracked. ``first_id`` is where the numbers begin: a stage that
-    replaces one that died must not give its names again.
+    replaces one that died must not give its names again. ``patient``: wait for the
+    second looks at contacts, where time stands still meanwhile.
     """
 
     def __init__(
@@ -72,6 +73,12 @@ class TrackingStage:
     def refused(self) -> int:
         """Requests that the rate limits held back."""
         return self._requests.refused
+
+    @property
+    def contacts_left_out(self) -> int:
+        """Contacts that were too large, too long or too many for a second look."""
+        refiners = (position.refiner for position in self._positions.values())
+        return sum(one.left_out for one in refiners if one is not None)
 
     def __call__(self, segmented: Segmented) -> Analysed:
         """Analyse one frame; ``decision_ns`` is when the requests were ready."""
