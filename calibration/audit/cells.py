@@ -51,7 +51,8 @@ class AuditCells:
     minutes_since_rupture: NDArray[np.float64]  # (cell,) negative before, NaN unknown
     features: NDArray[np.float64]  # (cell, feature)
     drawn: NDArray[np.float32]  # (cell, column) what the cell was drawn from
-    crops: NDArray[np.float16]  # (cell, 2, y, x) picture and mask; empty if not asked
+    crops: NDArray[np.float16]  # (cell, 2, y, x) as the network sees it, and mask
+    """Empty if not asked for."""
 
     def living(self) -> "AuditCells":
         """Give the cells whose membrane is tight."""
@@ -116,7 +117,8 @@ def collect(
         number = len(parts)
         field = render_field(world, seed + number, FIELD_PX, MIX)
         picture = picture_of(field, world, seed + number)
-        parts.append(_judged(field, picture, number, crop_um))
+        shown = picture if world.optics.modality == "slim" else amplitude_of(picture)
+        parts.append(_judged(field, (picture, shown), number, crop_um))
         count += len(parts[-1].dead)
         tell("fields", min(1.0, count / wanted))
         if len(parts) == FEWEST_FIELDS and count == 0:
@@ -141,13 +143,26 @@ def _crop_um(world: World) -> float:
     return CROP_RADII * world.nanowell.target_radius_um
 
 
+def amplitude_of(light: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give the amplitude of relative light, 0 in the empty field.
+
+    Its shot noise is the same in bright and dark places.
+    """
+    return np.sqrt(np.maximum(light + 1, 0)) - 1
+
+
 def _judged(
-    field: Field, picture: NDArray[np.float32], number: int, crop_um: float | None
+    field: Field,
+    pictures: tuple[NDArray[np.float32], NDArray[np.float32]],
+    number: int,
+    crop_um: float | None,
 ) -> AuditCells:
     """Measure the cells of a field that lie inside it and are large enough.
 
-    With ``crop_um`` they are cut out, too.
+    Of the two pictures the first is measured; with ``crop_um`` the cells are cut out of
+    the second one.
     """
+    picture, shown = pictures
     maps = FeatureMaps(picture, field.pixel_size_um)
     boxes = find_objects(field.labels)
     least = SMALLEST_UM2 / field.pixel_size_um**2
@@ -163,7 +178,7 @@ def _judged(
         features.append(maps.measure(box, mask))
         if crop_um is not None:
             half_px = math.ceil(crop_um / 2 / field.pixel_size_um)
-            cut.append(crop_around(picture, field.labels == label, box, half_px))
+            cut.append(crop_around(shown, field.labels == label, box, half_px))
     shape = (0,) if crop_um is None else (2, CROP_PX, CROP_PX)
     return AuditCells(
         field=np.full(len(rows), number),

@@ -12,7 +12,7 @@ from acquisition.simulated.drawing.looks import LOOK
 from acquisition.simulated.fields import render_field
 from acquisition.simulated.sections import Audit
 from acquisition.simulated.world import SHIPPED_WORLDS, World
-from calibration.audit.cells import AuditCells, collect, picture_of
+from calibration.audit.cells import AuditCells, amplitude_of, collect, picture_of
 from calibration.audit.classifiers import (
     auroc,
     best_column,
@@ -185,6 +185,16 @@ def test_a_small_network_learns_and_repeats_itself(cells: AuditCells) -> None:
 
     assert auroc(cells.dead[first.rows], first.score) > 0.65
     np.testing.assert_array_equal(first.score, again.score)
+
+
+def test_the_network_sees_single_shots_as_amplitude() -> None:
+    """The noise of few and many photons is equally strong, and an empty field is 0."""
+    light = np.random.default_rng(0).poisson((500, 8000), (4000, 2)) / 500 - 1
+
+    spread = amplitude_of(light.astype(np.float32)).std(axis=0)
+
+    assert amplitude_of(np.zeros(1, np.float32)) == 0
+    assert spread[1] == pytest.approx(spread[0], rel=0.1)
 
 
 def figures(**changed: float) -> dict[str, object]:
