@@ -10,6 +10,7 @@ from scipy.special import ndtr
 from acquisition.records import CellState, Forecast, Tracks
 from configs.events import PredictedContactRule, PredictedDeathRule
 from tracking.contacts import Pair
+from tracking.histories import shares_blob
 
 FEWEST_STEPS = 3
 """A track is forecast when it was seen so often."""
@@ -87,7 +88,7 @@ class PredictedContacts:
     ) -> dict[Pair, Approach]:
         used = forecast.horizon_s <= self.rule.max_lead_s
         used &= forecast.horizon_s >= self.rule.min_lead_s
-        good = (tracks.label > 0) & (tracks.merged_with == 0)
+        good = (tracks.label > 0) & ~shares_blob(tracks)
         good &= tracks.age_frames >= FEWEST_STEPS
         rows = np.flatnonzero(good)
         if not used.any() or rows.size < 2:
