@@ -28,7 +28,8 @@ from calibration.training.forecast_courses import (
     walk_course,
     with_gaps,
 )
-from configs.schema import Forecasting, Section
+from configs.schema import Forecasting
+from configs.section import Section
 from tracking.forecast_card import ResidualShape
 from tracking.forecaster import MODELS, Forecaster
 from tracking.rolling import Scores
