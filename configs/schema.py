@@ -16,6 +16,8 @@ from configs.section import Positive, Probability, Section
 
 Modality = Literal["slim", "phase_contrast", "brightfield", "fluorescence"]
 
+SHIPPED_MODELS = {"phase_contrast": "phase"}
+"""The model of frames that are no SLIM; all others are left to ``slim``."""
 
 SIMULATED_CHANNELS: dict[str, Modality] = {
     "SLIM": "slim",
@@ -191,7 +193,8 @@ class Inference(Section):
     """Network, engine and instances."""
 
     model: str = "slim"
-    """Name of shipped weights, or the path of a folder with weights and card."""
+    """Name of shipped weights, or the path of a folder with weights and card. Where an
+    experiment names none it is the shipped one of ``microscope.modality``."""
     engine: Literal[
         "auto", "tensorrt", "torch-cuda", "openvino", "torch", "classical"
     ] = "auto"
@@ -349,6 +352,17 @@ class Experiment(Section):
     log: Log = Log()
     display: Display = Display()
     budget: Budget = Budget()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _model_sees_the_modality(cls, given: Any) -> Any:
+        """Name the shipped model of the modality where the file names none."""
+        microscope = given.get("microscope") if isinstance(given, dict) else None
+        seen = microscope.get("modality") if isinstance(microscope, dict) else None
+        inference = given.get("inference", {}) if seen in SHIPPED_MODELS else None
+        if not isinstance(inference, dict):
+            return given
+        return given | {"inference": {"model": SHIPPED_MODELS[seen]} | inference}
 
     @model_validator(mode="after")
     def _kind_has_its_section(self) -> "Experiment":
