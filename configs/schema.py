@@ -16,7 +16,7 @@ from configs.section import Positive, Probability, Section
 
 Modality = Literal["slim", "phase_contrast", "brightfield", "fluorescence"]
 
-SHIPPED_MODELS = {"phase_contrast": "phase"}
+SHIPPED_MODELS = {"phase_contrast": "phase", "brightfield": "brightfield"}
 """The model of frames that are no SLIM; all others are left to ``slim``."""
 
 SIMULATED_CHANNELS: dict[str, Modality] = {

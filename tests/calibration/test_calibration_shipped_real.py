@@ -10,7 +10,7 @@ from calibration.training.recipe import load_recipe
 from configs import load_experiment
 from inference.cards import find_model, load_model
 
-NAMES = ("phase",)
+NAMES = ("phase", "brightfield")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -64,6 +64,7 @@ def test_the_way_of_a_user_leads_to_the_figures(
     [
         (["microscope.modality=slim"], "slim"),
         (["microscope.modality=phase_contrast"], "phase"),
+        (["microscope.modality=brightfield"], "brightfield"),
         (["microscope.modality=phase_contrast", "inference.model=mine"], "mine"),
     ],
 )
