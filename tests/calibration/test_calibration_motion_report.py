@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from scored_runs import record_run
+from scored_runs import STEP_S, record_run
 
 from calibration.mask_forecast import iou, move_masks
 from calibration.motion_report import READ_OUTS, TrackTable, motion_of, report_run
@@ -33,7 +33,7 @@ def test_every_track_has_a_row_of_read_outs(report):
 
 
 def test_cells_that_stay_have_no_speed_and_the_mover_its_own(report):
-    """All stand still but for one, which goes 1.5 um a minute."""
+    """All stand still but for one, which goes 1.5 um a frame."""
     _, folder = report
     with (folder / "cells.csv").open(encoding="utf-8") as file:
         speed = [
@@ -41,7 +41,7 @@ def test_cells_that_stay_have_no_speed_and_the_mover_its_own(report):
         ]
 
     assert np.nanmedian(speed) < 0.05
-    assert np.nanmax(speed) == pytest.approx(1.5, abs=0.4)
+    assert np.nanmax(speed) == pytest.approx(1.5 * 60 / STEP_S, rel=0.25)
 
 
 def test_maps_are_judged_beside_their_copy(report):
