@@ -55,7 +55,7 @@ def test_a_wrong_wish_is_one_sentence_and_exit_code_2(
 
 def test_a_model_that_is_not_there_is_refused() -> None:
     """The shipped names are listed."""
-    with pytest.raises(BadInput, match="one of: .*slim"):
+    with pytest.raises(BadInput, match=r"one of: .*slim"):
         evaluate("none", Trial(("demo",)))
 
 
