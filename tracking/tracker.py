@@ -227,7 +227,7 @@ class Tracker:
         mother = number[row, MOTHER]
         number[row, MOTHER] = 0
         for sister in np.flatnonzero(number[:, TRACK_ID] == mother):
-            number[[row, sister], PARENT] = mother
+            number[row, PARENT] = number[sister, PARENT] = mother
             number[sister, TRACK_ID] = next(self._ids)
 
 

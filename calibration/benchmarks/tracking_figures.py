@@ -127,10 +127,9 @@ def score(truth: NDArray[np.float64], shown: Shown, near: float) -> TrackScore:
         for at in close
     ]
     columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
-    close_pairs = ClosePairs(
-        *(np.array(column, np.int64) for column in columns[:3]),
-        np.array(columns[3], np.float64),
-    )
+    frame, true, found = (np.array(column, np.int64) for column in columns[:3])
+    away = np.array(columns[3], np.float64)
+    close_pairs = ClosePairs(frame, true, found, away)
     matched = keep_partners(close_pairs)
     count = [names.size for names, _ in shown]
     table = TrackTable(
