@@ -174,7 +174,9 @@ def exponents(
             for _ in range(draws)
         ]
     )
-    low, high = np.nanpercentile(drawn, [2.5, 97.5], axis=0)
+    known = np.isfinite(drawn).any(axis=0)
+    filled = np.where(known, drawn, 0.0)
+    low, high = np.where(known, np.nanpercentile(filled, [2.5, 97.5], axis=0), np.nan)
     return tuple(
         Exponent(order, float(best[k]), float(low[k]), float(high[k]))
         for k, order in enumerate(orders)
