@@ -359,10 +359,11 @@ class Experiment(Section):
         """Name the shipped model of the modality where the file names none."""
         microscope = given.get("microscope") if isinstance(given, dict) else None
         seen = microscope.get("modality") if isinstance(microscope, dict) else None
-        inference = given.get("inference", {}) if seen in SHIPPED_MODELS else None
+        model = SHIPPED_MODELS.get(seen) if isinstance(seen, str) else None
+        inference = given.get("inference", {}) if model else None
         if not isinstance(inference, dict):
             return given
-        return given | {"inference": {"model": SHIPPED_MODELS[seen]} | inference}
+        return given | {"inference": {"model": model} | inference}
 
     @model_validator(mode="after")
     def _kind_has_its_section(self) -> "Experiment":

@@ -22,9 +22,9 @@ from acquisition.simulated.world import World
 from calibration.audit.cells import AuditCells, Progress
 from calibration.audit.classifiers import auroc, forest, held_out, linear
 from calibration.audit.features import FIRST_ORDER
+from configs.events import Events
 from configs.schema import (
     SIMULATED_CHANNELS,
-    Events,
     Forecasting,
     Inference,
     Tracking,
