@@ -118,8 +118,16 @@ def _samples(run: RunReader, truth: TruthReader) -> list[dict[int, Samples]]:
         segmented = shift_frame(recorded, -shifts.get(number, 0.0), band)
         watched = Watched(segmented, tracks, _names(compared))
         positions.setdefault(info.position, []).append(watched)
-    deaths = dict(truth.deaths())
+    # Cells that were dead before the run died too, nobody knows when.
+    deaths = dict.fromkeys(_dead_at_first(truth), -np.inf) | dict(truth.deaths())
     return [collect(frames, deaths) for frames in positions.values()]
+
+
+def _dead_at_first(truth: TruthReader) -> list[int]:
+    """Name the cells of the first frame that are dead in it."""
+    first = truth.frame(int(truth.sequences[0]))
+    dead: list[int] = first.id[first.dead].tolist()
+    return dead
 
 
 def _names(compared: Comparison) -> dict[int, int]:

@@ -146,7 +146,7 @@ def risk_figures(
     died_s = dict(truth.deaths())
     seer = Oracle(truth) if oracle else None
     parts = [
-        _risks(run, frame, died_s, seer)
+        _risks(run, frame, _fates(truth, frame, died_s), seer)
         for frames in positions.values()
         for frame in _thinned(frames)
     ]
@@ -161,8 +161,17 @@ def risk_figures(
     }
 
 
+def _fates(
+    truth: TruthReader, frame: Comparison, died_s: Mapping[int, float]
+) -> dict[int, float]:
+    """Give the time of death of the living cells of a frame, infinite for never."""
+    real = truth.frame(frame.sequence)
+    living = real.id[~real.dead].tolist()
+    return {cell: died_s.get(cell, np.inf) for cell in living}
+
+
 def _risks(
-    run: RunReader, frame: Comparison, died_s: Mapping[int, float], seer: Oracle | None
+    run: RunReader, frame: Comparison, fates: Mapping[int, float], seer: Oracle | None
 ) -> NDArray[np.float64]:
     """Give (stated chance, does it die, chance of the oracle) of the living cells."""
     tracks = run.tracks(frame.sequence)
@@ -186,9 +195,8 @@ def _risks(
     for cell, track in zip(
         frame.match_true.tolist(), frame.match_track.tolist(), strict=True
     ):
-        when_s = died_s.get(cell, np.inf)
-        if track in risk and when_s > frame.time_s:
-            dies = when_s <= frame.time_s + HORIZON_S
+        if track in risk and cell in fates:
+            dies = fates[cell] <= frame.time_s + HORIZON_S
             rows.append((risk[track], float(dies), best.get(cell, 0.0)))
     return np.array(rows, np.float64).reshape(-1, 3).T
 
