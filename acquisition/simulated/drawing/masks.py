@@ -89,7 +89,8 @@ def find_covered(
         top = placed.corner[n, 0] - placed.halves[slot]
         left = placed.corner[n, 1] - placed.halves[slot]
         edge = 2 * placed.halves[slot] + 1
-        start, stop = max(left, 0), min(left + edge, width)
+        start = max(left, 0)
+        stop = max(start, min(left + edge, width))  # a slice to -1 is not empty
         label = np.uint16(placed.id[n])
         first, last, low, high = height, -1, width, -1
         hidden = 0

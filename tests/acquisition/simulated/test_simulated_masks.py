@@ -63,6 +63,16 @@ def test_a_mask_ends_at_the_edge_of_the_view() -> None:
     assert masks.rows["byte_stop"].tolist() == [2, 4]
 
 
+def test_a_drawing_beside_the_view_has_no_mask() -> None:
+    """A cell that lies wholly outside, on any side, is neither read nor written."""
+    placed, _ = two_squares()
+    labels = np.full((32, 32), 9, np.uint16)
+
+    for corner in ([[10, 36], [10, -6]], [[36, 10], [-6, 10]]):
+        beside = placed._replace(corner=np.array(corner))
+        assert covered_masks(beside, labels).rows.size == 0
+
+
 def test_gaps_are_those_of_the_nearest_pixels() -> None:
     """Adjoining masks are 1 px apart, diagonal ones the root of two."""
     labels = np.zeros((16, 16), np.uint16)
