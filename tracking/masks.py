@@ -39,7 +39,8 @@ def no_masks(labels: NDArray[np.uint16]) -> Masks:
     """Give the masks of a frame without one before it."""
     none = np.empty((0, 0), np.uint16)
     nothing = np.empty((0, 4), np.int32)
-    return Masks(none, labels, nothing, np.zeros(2), 1.0, np.empty((0, 2)))
+    empty = np.empty((0, 2))
+    return Masks(_held(none), _held(labels), nothing, np.zeros(2), 1.0, empty)
 
 
 def lay_masks(before: Segmented, now: Segmented) -> Masks:
@@ -56,8 +57,23 @@ def lay_masks(before: Segmented, now: Segmented) -> Masks:
     box_px[cells.label], centre_um[cells.label] = cells.box_px, cells.centre_um
     stage_um = np.subtract(before.info.stage_yx_um, now.info.stage_yx_um)
     return Masks(
-        before.labels, now.labels, box_px, stage_um / pixel_um, 1 / pixel_um, centre_um
+        before=_held(before.labels),
+        now=_held(now.labels),
+        box_px=box_px,
+        moved_px=stage_um / pixel_um,
+        um_to_px=1 / pixel_um,
+        centre_um=centre_um,
     )
+
+
+def _held(labels: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Give a view that cannot be written: what was handed over is no other type.
+
+    The step is compiled for each type anew, which takes many seconds of a run.
+    """
+    view = np.ascontiguousarray(labels).view()
+    view.setflags(write=False)
+    return view
 
 
 @njit(nogil=True, cache=True)

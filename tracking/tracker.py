@@ -96,7 +96,7 @@ class Tracker:
 
     def update(self, segmented: Segmented) -> Tracks:
         """Take one frame and give the tracks that are alive after it."""
-        time_s = segmented.info.time_s
+        time_s = float(segmented.info.time_s)
         first = self._time_s is None
         step_s = 0.0 if self._time_s is None else time_s - self._time_s
         if not (np.isfinite(time_s) and (first or step_s > 0)):

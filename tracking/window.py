@@ -136,7 +136,8 @@ class Window:
             rows = np.flatnonzero(there & self._seen[:, 0] & self._seen[:, 1])
             rows = rows[np.argsort(self._places[rows, 0, 0], kind="stable")]
             margin_um2 = SURE * self._noise_um2
-            doubtful = find_doubts(backwards, self._places[:, 0], rows, margin_um2)
+            oldest = np.ascontiguousarray(self._places[:, 0])
+            doubtful = find_doubts(backwards, oldest, rows, margin_um2)
         return Final(
             sequence=self._sequence[0],
             time_s=self._time_s[0],

@@ -7,7 +7,9 @@ from tracking_scenes import make_scene, walk
 
 from configs.events import Events, Trigger
 from configs.schema import Forecasting, Tracking
+from tracking.linking import step
 from tracking.stage import TrackingStage
+from tracking.window import find_doubts
 
 
 def make_stage():
@@ -97,3 +99,25 @@ def test_empty_field():
 
     assert result.tracks.track_id.size == 0
     assert result.events == ()
+
+
+def with_masks(scene):
+    """Give the scene with masks of nine pixels on a side."""
+    labels, boxes = np.zeros((64, 64), np.uint16), []
+    for label, (y, x) in enumerate(((8, 8), (33, 33)), 1):
+        labels[y : y + 9, x : x + 9] = label
+        boxes.append((y, x, y + 9, x + 9))
+    cells = replace(scene.cells, box_px=np.array(boxes, np.int32))
+    info = replace(scene.info, pixel_size_um=1.0)
+    return replace(scene, info=info, labels=labels, cells=cells)
+
+
+def test_frames_with_masks_compile_nothing():
+    """What the warm-up compiled serves every frame, handed over before or not."""
+    stage = make_stage()
+    stage.warm_up()
+
+    for i in range(9):
+        stage(with_masks(make_scene([[-20.0, -20.0], [5.0, 5.0]], 24 * i)))
+
+    assert len(step.signatures) == len(find_doubts.signatures) == 1
