@@ -22,8 +22,9 @@ from configs.schema import Experiment
 
 logger = logging.getLogger(__name__)
 
-START_TIMEOUT_S = 180.0
-"""The first start on a machine compiles kernels and converts the network."""
+START_TIMEOUT_S = 600.0
+"""The first start on a machine compiles kernels and converts the network, which took
+more than three minutes beside other work. One that dies meanwhile is told at once."""
 
 END_TIMEOUT_S = 60.0
 PING_EVERY_S = 1.0

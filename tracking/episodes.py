@@ -85,7 +85,7 @@ class EpisodeLog:
     """Watches the contacts of one stage position."""
 
     def __init__(self) -> None:
-        self.left_out = 0  # groups too large or too long
+        self.left_out = 0  # groups too large or too long, contacts in endless ones
         self._diary: deque[Moment] = deque(maxlen=MOST_FRAMES)
         self._count = 0
         self._pair = np.empty((0, 2), np.int64)  # (pair, 2) track ids in order
@@ -97,6 +97,7 @@ class EpisodeLog:
         self._diary.append(moment)
         self._count += 1
         self._note(np.unique(np.sort(pairs.reshape(-1, 2), axis=1), axis=0))
+        self._forget()
         if not (self._last == self._count - APART).any():
             return []
         return self._close()
@@ -109,6 +110,18 @@ class EpisodeLog:
         self._pair = np.concatenate((self._pair, new))
         self._first = np.concatenate((self._first, now))
         self._last = np.concatenate((self._last, now))
+
+    def _forget(self) -> None:
+        """Give up contacts that ended long ago, in groups that never come to an end.
+
+        Where cells are dense a group always has a contact that goes on; it would grow
+        without bound.
+        """
+        long_ago = self._last <= self._count - MOST_FRAMES
+        if long_ago.any():
+            self.left_out += int(long_ago.sum())
+            self._pair, self._first = self._pair[~long_ago], self._first[~long_ago]
+            self._last = self._last[~long_ago]
 
     def _close(self) -> list[Closed]:
         names, at = np.unique(self._pair, return_inverse=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from acquisition.records import CellState, Forecast, Tracks
 from configs.events import PredictedContactRule, PredictedDeathRule
@@ -14,7 +14,6 @@ from tracking.histories import shares_blob
 
 FEWEST_STEPS = 3
 """A track is forecast when it was seen so often."""
-FARTHEST_SIGMAS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +94,12 @@ class PredictedContacts:
             return {}
         sigma_um = forecast.sigma_um[rows][:, used]
         radius_um = tracks.radius_um[rows].astype(np.float64)
-        reach_um = 2 * radius_um.max() + self.rule.margin_um
-        reach_um += FARTHEST_SIGMAS * np.sqrt(2) * float(sigma_um.max())
+        way_um = forecast.centre_um[rows][:, used] - tracks.centre_um[rows, None]
+        way_um = np.linalg.norm(way_um, axis=2)
+        reach_um = 2 * radius_um.max() + self.rule.margin_um + 2 * float(way_um.max())
+        # A walk without drift goes so far, at least, with the probability of the bar.
+        farthest_sigmas = float(ndtri(1 - self.rule.probability / 2))
+        reach_um += farthest_sigmas * np.sqrt(2) * float(sigma_um.max())
         tree = cKDTree(tracks.centre_um[rows])
         near = rows[tree.query_pairs(reach_um, output_type="ndarray")]
         one, other = near[:, 0], near[:, 1]

@@ -6,6 +6,7 @@ place, and says so.
 """
 
 import atexit
+import logging
 import queue
 import threading
 import weakref
@@ -16,6 +17,8 @@ import numpy as np
 from tracking.episodes import Closed, Episode, assemble, exchange, filled, rejoin
 from tracking.robust import Contact, RobustCourses, Rules, Walls
 from tracking.smoothing import Places, smooth_course
+
+logger = logging.getLogger(__name__)
 
 MOST_WAITING = 256
 """Contacts that wait; one more is left out, and counted."""
@@ -111,13 +114,22 @@ class EpisodeSolver:
                 continue
             if self._closing:
                 return
+            self._do(job)
+
+    def _do(self, job: Job | None) -> None:
+        """Do one job; whatever goes wrong costs its answer only, and is said."""
+        try:
             if job is None:
                 self._courses.prepare()
-                continue
+                return
             episode = assemble(job.closed)
             if episode is not None:
                 job.answer = self._answer(episode, job.walls_um)
-            job.finished.set()
+        except Exception:
+            logger.exception("a contact could not be looked at again")
+        finally:
+            if job is not None:
+                job.finished.set()
 
     def _answer(self, episode: Episode, walls_um: Walls) -> Answer:
         rules = self._rules

@@ -102,6 +102,36 @@ def test_what_cannot_be_solved_is_banded_and_says_so():
     assert job.answer.order == (0, 1, 2, 3)
 
 
+def test_a_contact_that_fails_costs_its_own_answer_only(caplog):
+    """A fault is said, the job ends without an answer, and the next one has one."""
+    solver = EpisodeSolver(RULES, patient=True)
+    here = tuple(moment(at, [1, 2], [(0, 0), (0, 9)]) for at in range(12))
+    ids = np.array([1, 2])
+
+    broken = solver.submit(Closed(ids, (None,) * 12, 6), FIELD)
+    whole = solver.submit(Closed(ids, here, 6), FIELD)
+
+    assert broken.finished.wait(60)
+    assert whole.finished.wait(60)
+    assert broken.answer is None
+    assert whole.answer is not None
+    assert "could not be looked at again" in caplog.text
+    solver.close()
+
+
+def test_a_contact_in_a_group_without_an_end_is_given_up():
+    """Where some contact always goes on, the others are counted and forgotten."""
+    log = EpisodeLog()
+    ids = [1, 2, 3]
+    apart = [(0, 30 * one) for one in ids]
+
+    for at in range(90):
+        pairs = [(1, 2), (2, 3)] if at < 5 else [(1, 2)]
+        assert log.update(moment(at, ids, apart), np.array(pairs)) == []
+
+    assert log.left_out == 1
+
+
 def test_nobody_waits_for_an_answer():
     """Handing in takes no time, also while the thread is busy; a full queue refuses."""
     solver = EpisodeSolver(RULES)

@@ -53,6 +53,31 @@ def test_the_chance_to_meet_is_that_of_a_walk(apart_um, closer_um, sigma_um):
     assert chance[0, 0] == pytest.approx((nearest <= 0).mean(), abs=0.04)
 
 
+def test_no_pair_is_too_far_apart_to_be_told():
+    """Looking nearby only finds the same pairs as looking at all of them."""
+    rng = np.random.default_rng(4)
+    tracks = replace(make_tracks(60), centre_um=rng.uniform(0, 400, (60, 2)))
+    later = tracks.centre_um[:, None] + rng.normal(0, 20, (60, 2, 2))
+    sigma = rng.uniform(5, 40, (60, 2))
+    horizons_s = np.array([60.0, 600.0])
+    forecast = Forecast(tracks.track_id, horizons_s, later, sigma, "bank")
+    rule = PredictedContactRule(probability=0.3, frames=1)
+    one, other = np.triu_indices(60, 1)
+    used = (tracks.label > 0) & (tracks.age_frames >= 3) & (tracks.merged_with == 0)
+    chance = chance_to_meet(tracks, forecast, one, other, rule.margin_um).max(axis=1)
+    moves = (tracks.state[one] != 2) | (tracks.state[other] != 2)
+    likely = (chance > 0.3) & used[one] & used[other] & moves
+
+    told = PredictedContacts(rule).update(tracks, forecast, set())
+
+    names = tracks.track_id
+    assert {found.pair for found in told} == {
+        (int(names[i]), int(names[k]))
+        for i, k in zip(one[likely], other[likely], strict=True)
+    }
+    assert likely.sum() > 20
+
+
 def test_an_approach_is_told_once_with_its_lead():
     """A pair above the bar for two frames is predicted once, until it is forgotten."""
     rule = PredictedContactRule(probability=0.5, frames=2)
