@@ -225,10 +225,13 @@ class Revision:
     A course: the places of ``track`` in ``frames`` were ``new_um``, not ``old_um``. A
     name: from ``frames[0]`` on, what was called ``track`` is the cell called ``name``.
     What was recorded stays; who wants the better view applies the revisions in order.
+    An exchange: from ``frames[0]`` on the tracks themselves bear the names ``track``
+    and ``name`` the other way, for the latest contact of the two had mixed them; the
+    frames between stand as they were, and there is nothing to apply.
     """
 
     revision_id: int
-    kind: Literal["course", "name"]
+    kind: Literal["course", "name", "exchange"]
     sequence: int  # of the frame that decided it
     time_s: float
     position: str
@@ -237,8 +240,8 @@ class Revision:
     frames: tuple[int, ...]  # sequences
     old_um: tuple[tuple[float, float], ...]  # (frame, yx) of a course
     new_um: tuple[tuple[float, float], ...]
-    gain: float  # variances by which it explains the frames better, 0 of a course alone
-    method: str  # "osqp", or "banded" and why
+    gain: float  # variances by which a name explains the frames better, else 0
+    method: str  # "osqp", "banded" and why, or "looks" of an exchange
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,6 +170,29 @@ class Refiner:
         )
 
 
+def tell_exchanges(
+    info: FrameInfo, pairs: tuple[tuple[int, int], ...], ids: Iterator[int]
+) -> tuple[Revision, ...]:
+    """Give the records of names that the tracker exchanged with this frame."""
+    return tuple(
+        Revision(
+            revision_id=next(ids),
+            kind="exchange",
+            sequence=info.sequence,
+            time_s=info.time_s,
+            position=info.position,
+            track=one,
+            name=other,
+            frames=(info.sequence,),
+            old_um=(),
+            new_um=(),
+            gain=0.0,
+            method="looks",
+        )
+        for one, other in pairs
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _About:
     kind: Literal["course", "name"]

@@ -11,7 +11,7 @@ from configs.events import Events, Trigger
 from configs.schema import Forecasting, Tracking
 from tracking.events import EventRules
 from tracking.forecaster import MODELS, Forecaster, build_corrector, forecast_facts
-from tracking.refine import Refiner, rules_of, warm_up
+from tracking.refine import Refiner, rules_of, tell_exchanges, warm_up
 from tracking.requests import RequestRules
 from tracking.rolling import Scores
 from tracking.solver import EpisodeSolver
@@ -105,11 +105,15 @@ class TrackingStage:
             forecast_ns,
             stamp_ns(),
             verdicts=verdicts,
+            revisions=tell_exchanges(
+                segmented.info, position.tracker.swapped, self._revision_ids
+            ),
         )
         if position.refiner is not None:
             refined, revisions = position.refiner.update(
                 segmented.info, segmented.labels.shape, segmented.cells, tracks
             )
+            revisions = (*analysed.revisions, *revisions)
             analysed = replace(analysed, refined=refined, revisions=revisions)
         read_only(analysed)
         return analysed

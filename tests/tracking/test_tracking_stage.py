@@ -121,3 +121,28 @@ def test_frames_with_masks_compile_nothing():
         stage(with_masks(make_scene([[-20.0, -20.0], [5.0, 5.0]], 24 * i)))
 
     assert len(step.signatures) == len(find_doubts.signatures) == 1
+
+
+def test_names_that_are_exchanged_live_are_recorded():
+    """Two cells that left a contact with each other's looks: a record says so."""
+    stage = make_stage()
+    pair, small_large = [[0.0, 0.0], [0.0, 40.0]], np.array([250.0, 500.0])
+    column = np.ones(2, np.float32)
+    alike = {"mean_phase_rad": column, "axes_um": np.full((2, 2), 9, np.float32)}
+
+    results = []
+    for i in range(20):
+        touching = ((1, 2),) if 8 <= i < 10 else ()
+        area_um2 = small_large if i < 10 else small_large[::-1]
+        scene = make_scene(pair, 2.0 * i, touching=touching, area_um2=area_um2)
+        mass = {"dry_mass_pg": (0.4 * area_um2).astype(np.float32)}
+        cells = replace(scene.cells, **alike, **mass)
+        results.append(stage(replace(scene, cells=cells)))
+
+    every = [said for one in results for said in one.revisions]
+    (said,) = [said for said in every if said.kind == "exchange"]
+    (at,) = [i for i, one in enumerate(results) if said in one.revisions]
+    before, after = (results[i].tracks.centre_um[0, 1] for i in (at - 1, at))
+    assert (said.track, said.name) == (1, 2)
+    assert said.frames == (results[at].segmented.info.sequence,)
+    assert abs(after - before) > 30
