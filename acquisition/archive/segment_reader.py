@@ -36,6 +36,10 @@ class SegmentReader:
                 for name, shape in schema.image_shapes(facts.shape).items()
             }
             self._rows = self._committed()
+        except (RuntimeError, KeyError) as error:
+            # Of HDF5: the writer was killed while it made the file.
+            self.close()
+            raise OSError(f"{path} is incomplete: {error}") from error
         except (BadRun, OSError):
             self.close()
             raise

@@ -125,7 +125,7 @@ def test_a_damaged_frame_is_counted(tmp_path: Path) -> None:
 
 def test_a_new_writer_goes_on_after_a_crash(tmp_path: Path) -> None:
     """The same run continues in a new segment; the crashed one is mended first."""
-    kill_a_writer(tmp_path / "run", tmp_path / "notes", 0.3)
+    kill_a_writer(tmp_path / "run", tmp_path / "notes", 1.5)
     with (tmp_path / "run" / "events.jsonl").open("a") as file:
         file.write('{"type": "event", "torn')
 
@@ -202,3 +202,17 @@ def test_the_checksum_is_that_of_the_format() -> None:
     """The plain-Python lookup3 gives the published value of its author."""
     assert lookup3(b"Four score and seven years ago") == 0x17770551
     assert lookup3(b"") == 0xDEADBEEF
+
+
+def test_a_segment_killed_while_it_was_made_is_left_out(tmp_path: Path) -> None:
+    """Where the tables were not on the disk yet, the repair goes on without them."""
+    run = make_writer(tmp_path / "run")
+    run.write_frame(make_frame(1))
+    run.close("ended")
+    segment = next((tmp_path / "run").glob("seg-*.h5"))
+    whole = segment.read_bytes()
+    segment.write_bytes(whole[:800] + bytes(len(whole) - 800))
+
+    assert repair(tmp_path / "run").frames == 0
+    with RunReader(tmp_path / "run") as back:
+        assert back.damaged == (segment.name,)
