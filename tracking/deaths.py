@@ -24,6 +24,9 @@ from tracking.evidence import AHEADS, Evidence, Nets
 from tracking.histories import BIN_S, BINS, Histories, follow
 
 LOG_ODDS_LIMIT = 15.0
+LOG_ODDS_AT_FIRST = -1.4
+"""Of being dead when first seen: one in five. The evidence has the share of the dead
+taken out; with even odds, the living whose first looks are poor were shown as dead."""
 FEWEST_BEFORE = 3
 """A change is only judged against so many known bins before it."""
 
@@ -144,6 +147,9 @@ class Deaths:
             if ahead == AHEADS[0]:
                 level = nets.level(features)
                 lives.level[:, -1] = np.where(seen, weight * level, 0)
+                # Only what repeats weighs less: a first look counts in full.
+                new = seen & (lives.steps == 0)
+                lives.always[new] += LOG_ODDS_AT_FIRST + (1 - weight) * level[new]
                 lives.votes[:, -1] = seen & (level > 0)
             enough = self.histories.known_before(ahead) >= FEWEST_BEFORE
             turn = evidence.turn_weight * net(features)

@@ -1,5 +1,7 @@
 """A death fires once and late flicker never; a contact fires on meeting."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from plain_evidence import make_evidence
@@ -210,3 +212,23 @@ def test_a_calibration_of_another_network_is_told():
 
     assert foreign_evidence("slim", own) == ""
     assert "vigil fit-events" in foreign_evidence("slim", "other-0123abcd")
+
+
+def test_the_shipped_calibration_calls_the_dead_of_the_first_frame_dead():
+    """What the network calls dead from the first frame on is shown as dead, no event.
+
+    A fit that takes such cells for living ones learns that to look dead is to live.
+    """
+    tracker, rules = Tracker(Tracking()), EventRules(Events())
+    wanted, places = np.array([0.02, 0.9]), [[0.0, 0.0], [0.0, 90.0]]
+    for number in range(12):
+        scene = make_scene(places, 300.0 * number, wanted)
+        look = {"dry_mass_pg": [95, 95], "mean_phase_rad": [0.6, 0.6]}
+        columns = {name: np.array(v, np.float32) for name, v in look.items()}
+        axes = np.tile(np.float32([22, 18]), (2, 1))
+        scene = replace(scene, cells=replace(scene.cells, axes_um=axes, **columns))
+
+        tracks, events = rules.update(scene, tracker.update(scene))
+
+        assert tracks.state.tolist() == [1, 2]
+        assert not [one for one in events if one.kind == "death"]
