@@ -159,6 +159,11 @@ def _add_score(commands: Any) -> None:
         help="with --truth: equal labels are the same cell through time; also a folder "
         "of the Cell Tracking Challenge",
     )
+    score.add_argument(
+        "--oracle",
+        action="store_true",
+        help="also what the best forecast of deaths would reach (minutes of work)",
+    )
 
 
 def _add_bench(commands: Any) -> None:
@@ -273,7 +278,7 @@ def _score(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
 
     result: dict[str, Any]
     if options.truth is None:
-        result = dict(score_run(options.run))
+        result = dict(score_run(options.run, oracle=options.oracle))
     else:
         result = _score_labels(options.run, options.truth, options.tracked)
     print(table_text(result))
