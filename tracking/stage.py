@@ -19,6 +19,8 @@ from tracking.tracker import Tracker
 
 RECENTRED = "request-"
 """Positions whose names begin so are visits to an event, not of the protocol."""
+WARM_FRAMES = 24
+"""Of the warm-up: the first forecasts come due in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ class TrackingStage:
         stage = TrackingStage(
             self._tracking, self._forecasting, self._events, self._triggers
         )
-        for sequence in (1, 2, 3):
+        for sequence in range(1, WARM_FRAMES + 1):
             stage(_made_up(sequence))
         if self._tracking.refine.live:
             warm_up(rules_of(self._tracking))
@@ -165,33 +167,36 @@ class TrackingStage:
 
 
 def _made_up(sequence: int) -> Segmented:
-    """Give two cells that touch, in a field of 64 um, half a minute a frame."""
+    """Give a field of 1 mm full of cells, two of which touch, half a minute a frame."""
     info = replace(
         blank_info("slim", 1.0),
         sequence=sequence,
         time_s=30.0 * sequence,
         position="warm-up",
     )
-    blank = np.zeros((64, 64), np.uint16)
-    cells = _two_cells()
-    return Segmented(info, blank, blank, cells, "warm-up", "none", 0, 0, 0, 0)
+    blank = np.zeros((1024, 1024), np.uint16)
+    return Segmented(info, blank, blank, _cells(), "warm-up", "none", 0, 0, 0, 0)
 
 
-def _two_cells() -> Cells:
-    column = np.ones(2, np.float32)
-    no = np.zeros(2, np.bool_)
+def _cells() -> Cells:
+    """Give as many cells as a usual field has: the libraries wake for the size."""
+    along = np.arange(-480.0, 481.0, 48.0)
+    centres = np.stack(np.meshgrid(along, along, indexing="ij"), -1).reshape(-1, 2)
+    count = len(centres)
+    column = np.ones(count, np.float32)
+    no = np.zeros(count, np.bool_)
     return Cells(
-        label=np.array([1, 2], np.int32),
-        centre_um=np.array([[0.0, -8.0], [0.0, 8.0]]),
+        label=np.arange(1, count + 1, dtype=np.int32),
+        centre_um=centres,
         area_um2=200 * column,
-        axes_um=np.ones((2, 2), np.float32),
+        axes_um=np.ones((count, 2), np.float32),
         angle_rad=column,
         mean_phase_rad=column,
         dry_mass_pg=column,
         dead_probability=0.1 * column,
-        state=np.ones(2, np.uint8),
+        state=np.ones(count, np.uint8),
         unsure=no,
         touches_edge=no,
-        box_px=np.zeros((2, 4), np.int32),
+        box_px=np.zeros((count, 4), np.int32),
         touching=np.array([[1, 2]], np.int32),
     )

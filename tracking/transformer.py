@@ -8,6 +8,8 @@ correction in deviations of the bank, so an untrained one is the bank itself.
 Needs torch: import this file only where the network is wanted.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,6 +18,8 @@ from torch import Tensor, nn
 from tracking.forecast_card import ForecastModel, ResidualShape
 from tracking.tokens import AHEAD_FEATURES, STEP_FEATURES, WINDOW, Tokens
 
+BLOCK = 128
+"""Tracks are corrected in batches of a multiple of this."""
 WIDEST = 2.0
 """A correction of the logarithm of the variance is at most this."""
 
@@ -110,11 +114,22 @@ class Corrector:
 
         All tracks are one batch; the factors (track, horizon) are on the variance.
         """
+        count = len(tokens.steps)
         with torch.inference_mode():
             out = self._net(
-                torch.from_numpy(tokens.steps),
-                torch.from_numpy(tokens.known),
-                torch.from_numpy(tokens.ahead),
-            )
+                _in_blocks(tokens.steps),
+                _in_blocks(tokens.known),
+                _in_blocks(tokens.ahead),
+            )[:count]
         numbers = out.numpy().astype(np.float64)
         return numbers[..., :2], np.exp(numbers[..., 2])
+
+
+def _in_blocks(rows: NDArray[Any]) -> Tensor:
+    """Repeat the last row up to a full block.
+
+    The library makes kernels for every new size, 0.1 to 0.5 s each time: so there are
+    few sizes, whatever the number of tracks.
+    """
+    missing = -len(rows) % BLOCK if len(rows) else 0
+    return torch.from_numpy(np.concatenate([rows, np.repeat(rows[-1:], missing, 0)]))
