@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from tracking.forecast_card import ForecastModel, ResidualShape
 from tracking.tokens import AHEAD_FEATURES, STEP_FEATURES, WINDOW, Tokens
 
-BLOCK = 128
-"""Tracks are corrected in batches of a multiple of this."""
+BLOCK = 256
+"""Tracks are corrected in batches of a multiple of this ..."""
+USUAL_BLOCKS = 4
+"""... and this many sizes are tried before the first frame."""
 WIDEST = 2.0
 """A correction of the logarithm of the variance is at most this."""
 
@@ -106,6 +108,8 @@ class Corrector:
         }
         self._net.load_state_dict(tensors)
         self._net.eval()
+        for blocks in range(1, USUAL_BLOCKS + 1):
+            self(_blank_tokens(blocks * BLOCK))
 
     def __call__(
         self, tokens: Tokens
@@ -133,3 +137,13 @@ def _in_blocks(rows: NDArray[Any]) -> Tensor:
     """
     missing = -len(rows) % BLOCK if len(rows) else 0
     return torch.from_numpy(np.concatenate([rows, np.repeat(rows[-1:], missing, 0)]))
+
+
+def _blank_tokens(count: int) -> Tokens:
+    """Give tokens of cells that never moved, as many as asked for."""
+    return Tokens(
+        np.zeros((count, WINDOW, STEP_FEATURES), np.float32),
+        np.ones((count, WINDOW), np.bool_),
+        np.zeros((count, 1, AHEAD_FEATURES), np.float32),
+        np.tile([1.0, 0.0], (count, 1)),
+    )
