@@ -10,6 +10,7 @@ from acquisition.records import Analysed, Cells, Segmented, blank_info, read_onl
 from configs.events import Events, Trigger
 from configs.schema import Forecasting, Tracking
 from tracking.events import EventRules
+from tracking.evidence import load_evidence
 from tracking.forecaster import MODELS, Forecaster, build_corrector, forecast_facts
 from tracking.refine import Refiner, rules_of, tell_exchanges, warm_up
 from tracking.requests import RequestRules
@@ -57,6 +58,7 @@ class TrackingStage:
         self._scores = Scores(MODELS, len(forecasting.horizons_s))
         self._correct, self.note = build_corrector(forecasting)
         self._events = events
+        self._evidence = load_evidence(events.death.calibration)
         self._triggers = triggers
         self._track_ids = itertools.count(first_id)
         self._event_ids = itertools.count(first_id)
@@ -137,7 +139,7 @@ class TrackingStage:
             self._positions[name] = _Position(
                 Tracker(self._tracking, self._track_ids),
                 self._forecaster(),
-                EventRules(self._events, self._event_ids),
+                EventRules(self._events, self._event_ids, self._evidence),
                 self._refiner(),
             )
         return self._positions[name]
