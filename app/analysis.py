@@ -14,7 +14,7 @@ from inference.pixels import network_shape
 from inference.prevalence import Prevalence
 from inference.select import select_engine
 from inference.stage import InferenceStage
-from tracking.evidence import foreign_evidence
+from tracking.events.evidence import foreign_evidence
 from tracking.stage import TrackingStage
 
 NAMES_PER_START = 1_000_000

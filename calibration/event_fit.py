@@ -20,8 +20,8 @@ from calibration.evidence_fit import fit_nets
 from calibration.evidence_samples import Samples, Watched, collect
 from configs.loading import load_experiment
 from inference.prevalence import shift_frame
-from tracking.evidence import AHEADS, FORMAT, Evidence, Provenance
-from tracking.histories import BIN_S, feature_names
+from tracking.events.evidence import AHEADS, FORMAT, Evidence, Provenance
+from tracking.events.histories import BIN_S, feature_names
 from tracking.stage import RECENTRED
 
 LEVEL_WEIGHT, TURN_WEIGHT, ONSET_LEVEL_WEIGHT = 0.25, 1.0, 0.03

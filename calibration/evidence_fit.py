@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from calibration.evidence_samples import Samples
-from tracking.evidence import AHEADS, HORIZON_PARTS_S, LARGEST, Net, Nets
-from tracking.histories import BIN_S, CHANNELS, feature_names
+from tracking.events.evidence import AHEADS, HORIZON_PARTS_S, LARGEST, Net, Nets
+from tracking.events.histories import BIN_S, CHANNELS, feature_names
 
 UNITS, HAZARD_UNITS = 16, 8
 """In the hidden layers. Without one the hazard reaches an area under precision and

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.records import Segmented, Tracks
-from tracking.evidence import AHEADS
-from tracking.foresight import DoseFeatures
-from tracking.histories import BIN_S, Histories
+from tracking.events.evidence import AHEADS
+from tracking.events.foresight import DoseFeatures
+from tracking.events.histories import BIN_S, Histories
 
 FEWEST_BEFORE = 3
 """A bin is judged when at least so many before it are known."""

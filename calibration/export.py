@@ -12,7 +12,7 @@ from acquisition.archive.reader import RunReader
 from acquisition.errors import BadRun
 from calibration.export_ctc import Naming, write_ctc
 from calibration.second_look import revisions_of
-from tracking.revised import RevisedNames
+from tracking.revisions.revised import RevisedNames
 
 Write = Callable[[RunReader, Path, Naming], dict[str, int]]
 """Writes a run into an empty folder; gives what it wrote, by name."""

@@ -18,8 +18,8 @@ from acquisition.errors import BadRun
 from acquisition.records import CellState, Event
 from calibration.mask_forecast import map_rows
 from tracking import statistics as st
-from tracking.bank import Bank
-from tracking.forecaster import measured_centres
+from tracking.forecasts.bank import Bank
+from tracking.forecasts.forecaster import measured_centres
 from tracking.stage import RECENTRED
 
 LEAST_FRAMES = 6

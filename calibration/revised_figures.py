@@ -6,7 +6,7 @@ from dataclasses import replace
 from acquisition.records import Revision
 from calibration.comparison import Comparison
 from calibration.figures import Score, track_figures
-from tracking.revised import RevisedNames
+from tracking.revisions.revised import RevisedNames
 
 
 def revised_figures(

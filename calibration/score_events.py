@@ -18,7 +18,7 @@ from calibration.comparison import (
     true_deaths,
 )
 from calibration.metrics.ranking import average_precision
-from tracking.foresight import HORIZON_S
+from tracking.events.foresight import HORIZON_S
 from tracking.metrics import EVENT_WINDOW_S, Happening, pair_events
 
 Score = dict[str, float | None]

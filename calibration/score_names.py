@@ -19,7 +19,7 @@ from calibration.export_ctc import Naming, present
 from calibration.metrics.sequences import SequenceScore, score_sequence
 from calibration.second_look import revisions_of
 from inference.cells import MOST_LABELS
-from tracking.revised import RevisedNames
+from tracking.revisions.revised import RevisedNames
 
 
 def score_names(run_dir: Path, truth: Path) -> dict[str, Any]:

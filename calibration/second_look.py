@@ -20,10 +20,10 @@ from acquisition.errors import BadRun
 from acquisition.records import FrameInfo, Revision
 from configs.loading import load_experiment
 from configs.schema import Tracking
-from tracking.refine import Refiner, observe, rules_of
-from tracking.revised import RevisedNames
-from tracking.smoothing import smooth_course
-from tracking.solver import EpisodeSolver
+from tracking.revisions.refine import Refiner, observe, rules_of
+from tracking.revisions.revised import RevisedNames
+from tracking.revisions.smoothing import smooth_course
+from tracking.revisions.solver import EpisodeSolver
 from tracking.stage import RECENTRED
 
 REVISIONS = "revisions.jsonl"

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tracking.evidence import FORMAT, Evidence, Net, Nets, Provenance
-from tracking.histories import feature_names
+from tracking.events.evidence import FORMAT, Evidence, Net, Nets, Provenance
+from tracking.events.histories import feature_names
 
 
 def linear(weights: dict[str, float], bias: float = 0.0, doses: int = 0) -> Net:

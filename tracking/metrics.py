@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.assignment import UNMATCHED, assign
+from tracking.linking.assignment import UNMATCHED, assign
 from tracking.partners import ClosePairs
 
 EVENT_WINDOW_S = 20 * 60.0

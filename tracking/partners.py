@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.assignment import assign
+from tracking.linking.assignment import assign
 
 
 @dataclass(frozen=True, slots=True)

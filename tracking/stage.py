@@ -9,14 +9,19 @@ from acquisition.clock import stamp_ns
 from acquisition.records import Analysed, Cells, Segmented, blank_info, read_only
 from configs.events import Events, Trigger
 from configs.schema import Forecasting, Tracking
-from tracking.events import EventRules
-from tracking.evidence import load_evidence
-from tracking.forecaster import MODELS, Forecaster, build_corrector, forecast_facts
-from tracking.refine import Refiner, rules_of, tell_exchanges, warm_up
+from tracking.events.evidence import load_evidence
+from tracking.events.rules import EventRules
+from tracking.forecasts.forecaster import (
+    MODELS,
+    Forecaster,
+    build_corrector,
+    forecast_facts,
+)
+from tracking.forecasts.rolling import Scores
+from tracking.linking.tracker import Tracker
 from tracking.requests import RequestRules
-from tracking.rolling import Scores
-from tracking.solver import EpisodeSolver
-from tracking.tracker import Tracker
+from tracking.revisions.refine import Refiner, rules_of, tell_exchanges, warm_up
+from tracking.revisions.solver import EpisodeSolver
 
 RECENTRED = "request-"
 """Positions whose names begin so are visits to an event, not of the protocol."""

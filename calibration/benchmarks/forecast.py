@@ -32,8 +32,8 @@ from calibration.training.forecast_courses import (
     walk_course,
 )
 from configs.schema import Forecasting
-from tracking.forecaster import MODELS, Forecaster, build_corrector
-from tracking.rolling import Scores
+from tracking.forecasts.forecaster import MODELS, Forecaster, build_corrector
+from tracking.forecasts.rolling import Scores
 
 HOMOGENEOUS = Population()
 MIXED = Population(

@@ -11,9 +11,9 @@ from scipy.spatial import cKDTree
 from acquisition.records import Cells, Segmented, blank_info
 from calibration.benchmarks.tracking_peers import Objects, Shown
 from configs.schema import Tracking
+from tracking.linking.tracker import Tracker
 from tracking.metrics import TrackScore, TrackTable, score_tracks
 from tracking.partners import ClosePairs, keep_partners
-from tracking.tracker import Tracker
 
 SHOWN_MISSED = 1
 """A track unseen for so many frames is shown where it is expected; in a well always."""

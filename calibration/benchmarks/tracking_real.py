@@ -19,8 +19,8 @@ from calibration.benchmarks.tracking_figures import as_segmented
 from calibration.benchmarks.tracking_peers import MEMORY, Objects, Shown
 from calibration.datasets.tracks import PointTracks, load_tracks
 from configs.schema import Tracking
+from tracking.linking.tracker import Tracker
 from tracking.metrics import TrackTable, score_tracks
-from tracking.tracker import Tracker
 
 BODY = 0.35
 """Radius of a point in gates, for trackers that want boxes."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from acquisition.errors import BadModel
 from inference.cards import CARD_FILE
-from tracking.forecast_card import (
+from tracking.forecasts.card import (
     SHIPPED_FORECASTS,
     ForecastCard,
     ForecastFigures,
@@ -15,7 +15,7 @@ from tracking.forecast_card import (
     find_forecast,
     load_forecast,
 )
-from tracking.tokens import Tokens
+from tracking.forecasts.tokens import Tokens
 
 CLOSE = 1e-3
 """The golden outputs, in deviations, must come back to this."""
@@ -68,7 +68,7 @@ def verify_forecast(name: str) -> dict[str, Any] | None:
         model = load_forecast(str(folder))
     except BadModel as error:
         return result | {"reason": str(error)}
-    from tracking.transformer import Corrector
+    from tracking.forecasts.transformer import Corrector
 
     steps, known, ahead, out = (np.array(one) for one in model.golden)
     tokens = Tokens(steps, known.astype(bool), ahead, np.ones((len(steps), 2)))

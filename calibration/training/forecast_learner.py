@@ -30,11 +30,11 @@ from calibration.training.forecast_courses import (
 )
 from configs.schema import Forecasting
 from configs.section import Section
-from tracking.forecast_card import ResidualShape
-from tracking.forecaster import MODELS, Forecaster
-from tracking.rolling import Scores
-from tracking.tokens import WINDOW, Tokens
-from tracking.transformer import ResidualTransformer
+from tracking.forecasts.card import ResidualShape
+from tracking.forecasts.forecaster import MODELS, Forecaster
+from tracking.forecasts.rolling import Scores
+from tracking.forecasts.tokens import WINDOW, Tokens
+from tracking.forecasts.transformer import ResidualTransformer
 
 FIRST_TRAINING_SEED = 1_000_000
 FARTHEST = 12.0

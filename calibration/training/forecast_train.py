@@ -15,13 +15,13 @@ from calibration.training.forecast_learner import (
     gather,
     learn,
 )
-from tracking.forecast_card import (
+from tracking.forecasts.card import (
     ForecastCard,
     ForecastFigures,
     ForecastTraining,
     save_forecast,
 )
-from tracking.transformer import ResidualTransformer
+from tracking.forecasts.transformer import ResidualTransformer
 
 HELD_OUT = 1
 """Runs of every regime that the figures of the card rest on: seed 1."""

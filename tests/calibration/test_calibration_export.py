@@ -11,7 +11,7 @@ from calibration.datasets import load_label_sequence, read_lineage
 from calibration.export import export_run
 from calibration.export_ctc import Presence, cut_parts
 from calibration.metrics.sequences import score_sequence
-from tracking.revised import RevisedNames
+from tracking.revisions.revised import RevisedNames
 
 
 def test_a_run_comes_back_as_it_was(tmp_path):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from tracking.assignment import UNMATCHED, assign
+from tracking.linking.assignment import UNMATCHED, assign
 
 FORBIDDEN = 1e6
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tracking.bank import Bank
+from tracking.forecasts.bank import Bank
 
 MINUTES = np.arange(1, 6)
 

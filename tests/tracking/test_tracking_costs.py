@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tracking.costs import NEAREST, Rules, find_candidates, gate_um
-from tracking.motion import begin, lay_out
-from tracking.table import (
+from tracking.linking.costs import NEAREST, Rules, find_candidates, gate_um
+from tracking.linking.motion import begin, lay_out
+from tracking.linking.table import (
     DESCRIPTORS,
     NOBODY,
     UNSEEN_S,

@@ -5,11 +5,18 @@ import time
 import numpy as np
 import pytest
 
-from tracking.episodes import Closed, Episode, EpisodeLog, Moment, assemble, rejoin
-from tracking.robust import Contact, RobustCourses, Rules
-from tracking.smoothing import smooth_course
-from tracking.solver import EpisodeSolver
-from tracking.window import Sighting
+from tracking.revisions.episodes import (
+    Closed,
+    Episode,
+    EpisodeLog,
+    Moment,
+    assemble,
+    rejoin,
+)
+from tracking.revisions.robust import Contact, RobustCourses, Rules
+from tracking.revisions.smoothing import smooth_course
+from tracking.revisions.solver import EpisodeSolver
+from tracking.revisions.window import Sighting
 
 RULES = Rules(lam=1.0, noise_um=1.0, max_speed_um_per_s=5.0)
 FIELD = (-100.0, -100.0, 100.0, 100.0)

@@ -9,9 +9,9 @@ from tracking_scenes import make_scene
 
 from configs.events import ContactRule, DeathRule, Events
 from configs.schema import Tracking
-from tracking.events import EventRules
-from tracking.evidence import foreign_evidence, load_evidence
-from tracking.tracker import Tracker
+from tracking.events.evidence import foreign_evidence, load_evidence
+from tracking.events.rules import EventRules
+from tracking.linking.tracker import Tracker
 
 APART = [[0.0, 0.0], [0.0, 30.0]]
 

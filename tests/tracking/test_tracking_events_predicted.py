@@ -17,11 +17,11 @@ from configs.events import (
     PredictedContactRule,
 )
 from configs.schema import Tracking
-from tracking.events import EventRules
-from tracking.histories import Histories
-from tracking.predictions import PredictedContacts, chance_to_meet
-from tracking.tracker import Tracker
-from tracking.watches import Changes, Count, Focus
+from tracking.events.histories import Histories
+from tracking.events.predictions import PredictedContacts, chance_to_meet
+from tracking.events.rules import EventRules
+from tracking.events.watches import Changes, Count, Focus
+from tracking.linking.tracker import Tracker
 
 
 def make_pair(apart_um: float, closer_um: float, sigma_um: float):

@@ -9,8 +9,8 @@ from tracking_scenes import walk
 
 from acquisition.records import BAND_SIGMAS, CellState
 from configs.schema import Forecasting
-from tracking.forecaster import MODELS, Forecaster, measured_centres
-from tracking.rolling import MOST_WAITING, Scores
+from tracking.forecasts.forecaster import MODELS, Forecaster, measured_centres
+from tracking.forecasts.rolling import MOST_WAITING, Scores
 
 HORIZONS = (60.0, 180.0)
 

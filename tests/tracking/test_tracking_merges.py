@@ -7,7 +7,7 @@ import pytest
 from tracking_scenes import make_scene
 
 from configs.schema import Chip, Tracking
-from tracking.tracker import Tracker
+from tracking.linking.tracker import Tracker
 
 FAST = Tracking(max_speed_um_per_min=20.0)
 STEP_S = 24.0

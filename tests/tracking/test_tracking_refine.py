@@ -7,8 +7,8 @@ from tracking_scenes import make_scene
 
 from acquisition.records import Tracks
 from configs.schema import Tracking
-from tracking.refine import Refiner, observe, pairs_in_contact, rules_of
-from tracking.solver import EpisodeSolver
+from tracking.revisions.refine import Refiner, observe, pairs_in_contact, rules_of
+from tracking.revisions.solver import EpisodeSolver
 
 
 def as_tracks(scene, names, merged=()):

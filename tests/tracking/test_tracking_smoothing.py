@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tracking.smoothing import differences, fill_gaps, smooth_course
-from tracking.window import Sighting, Window
+from tracking.revisions.smoothing import differences, fill_gaps, smooth_course
+from tracking.revisions.window import Sighting, Window
 
 
 def walks(seed, tracks=3, frames=30):

@@ -7,9 +7,9 @@ from tracking_scenes import make_scene, walk
 
 from configs.events import Events, Trigger
 from configs.schema import Forecasting, Tracking
-from tracking.linking import step
+from tracking.linking.step import step
+from tracking.revisions.window import find_doubts
 from tracking.stage import TrackingStage
-from tracking.window import find_doubts
 
 
 def make_stage():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tracking_scenes import make_scene, walk
 
 from configs.schema import Tracking
-from tracking.tracker import Tracker
+from tracking.linking.tracker import Tracker
 
 SETTINGS = Tracking()
 

@@ -10,10 +10,16 @@ from tracking_scenes import walk
 
 from acquisition.errors import BadModel
 from configs.schema import Forecasting
-from tracking.forecast_card import SHIPPED_FORECASTS, load_forecast, save_forecast
-from tracking.forecaster import BANK, MODELS, TRANSFORMER, Forecaster, build_corrector
-from tracking.rolling import Scores
-from tracking.tokens import make_tokens, turned_back
+from tracking.forecasts.card import SHIPPED_FORECASTS, load_forecast, save_forecast
+from tracking.forecasts.forecaster import (
+    BANK,
+    MODELS,
+    TRANSFORMER,
+    Forecaster,
+    build_corrector,
+)
+from tracking.forecasts.rolling import Scores
+from tracking.forecasts.tokens import make_tokens, turned_back
 
 HORIZONS_S = (60.0, 180.0)
 
@@ -57,8 +63,12 @@ def test_parts_along_and_across_turn_back():
 
 def test_an_untrained_network_is_the_bank():
     """Before any training every shift is nothing, and every factor one."""
-    from tracking.forecast_card import ResidualShape
-    from tracking.transformer import AbsoluteTransformer, ResidualTransformer, torch
+    from tracking.forecasts.card import ResidualShape
+    from tracking.forecasts.transformer import (
+        AbsoluteTransformer,
+        ResidualTransformer,
+        torch,
+    )
 
     tokens = tokens_of(np.random.default_rng(4).normal(size=(3, 6, 2)))
     net = ResidualTransformer(ResidualShape())

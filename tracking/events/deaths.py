@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from acquisition.records import CellState, Segmented, Tracks
 from configs.events import DeathRule
-from tracking.evidence import AHEADS, Evidence, Nets
-from tracking.histories import BIN_S, BINS, Histories, follow
+from tracking.events.evidence import AHEADS, Evidence, Nets
+from tracking.events.histories import BIN_S, BINS, Histories, follow
 
 LOG_ODDS_LIMIT = 15.0
 LOG_ODDS_AT_FIRST = -1.4

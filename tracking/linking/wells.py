@@ -14,8 +14,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from configs.schema import Chip
-from tracking.motion import X, Y
-from tracking.table import LOG_AREA, NOBODY, TRACK_ID, WELL
+from tracking.linking.motion import X, Y
+from tracking.linking.table import LOG_AREA, NOBODY, TRACK_ID, WELL
 
 RECENT = 20
 """Frames over which the commonest count is taken."""

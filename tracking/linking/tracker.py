@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from acquisition.records import Cells, CellState, FrameInfo, Segmented, Tracks
 from configs.schema import Tracking
-from tracking.costs import Rules
-from tracking.identity import describe
-from tracking.linking import step
-from tracking.masks import Masks, lay_masks, no_masks
-from tracking.motion import lay_out
-from tracking.table import (
+from tracking.linking.costs import Rules
+from tracking.linking.identity import describe
+from tracking.linking.masks import Masks, lay_masks, no_masks
+from tracking.linking.motion import lay_out
+from tracking.linking.step import step
+from tracking.linking.table import (
     APART,
     BORN,
     CARRIER,
@@ -41,7 +41,7 @@ from tracking.table import (
     grow,
     make_table,
 )
-from tracking.wells import lay_out_wells, wells_of
+from tracking.linking.wells import lay_out_wells, wells_of
 
 LOOK_SIGMA = (0.2, 0.2, 0.1, 0.2)
 """Assumed deviations of a descriptor from sighting to sighting."""

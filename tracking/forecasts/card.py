@@ -20,7 +20,7 @@ from safetensors.numpy import save as write_tensors
 from acquisition.errors import BadModel
 from inference.cards import CARD_FILE, WEIGHTS_FILE, sha256
 
-SHIPPED_FORECASTS = Path(__file__).parent / "weights"
+SHIPPED_FORECASTS = Path(__file__).parents[1] / "weights"
 GOLDEN = ("golden.steps", "golden.known", "golden.ahead", "golden.out")
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -4,8 +4,8 @@ import math
 
 from numba import njit
 
-from tracking.divisions import is_one_cell
-from tracking.motion import (
+from tracking.linking.divisions import is_one_cell
+from tracking.linking.motion import (
     FIELDS,
     PP,
     VV,
@@ -14,7 +14,7 @@ from tracking.motion import (
     Y,
     summarise,
 )
-from tracking.table import (
+from tracking.linking.table import (
     APART,
     BORN,
     CARRIER,

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numba import njit
 
-from tracking.table import (
+from tracking.linking.table import (
     LOG_AREA,
     LOG_MASS,
     NOBODY,

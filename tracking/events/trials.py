@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from acquisition.records import Event, Tracks
 from configs.events import Events
-from tracking.contacts import Contacts, Pair
-from tracking.deaths import Deaths
-from tracking.predictions import PredictedContacts, PredictedDeaths
-from tracking.verdicts import Docket, Judge, Opinion, Outcome
-from tracking.watches import Changes, Focus
+from tracking.events.contacts import Contacts, Pair
+from tracking.events.deaths import Deaths
+from tracking.events.predictions import PredictedContacts, PredictedDeaths
+from tracking.events.verdicts import Docket, Judge, Opinion, Outcome
+from tracking.events.watches import Changes, Focus
 
 LASTING_FRAMES = 3
 """A touch or a blur that goes on for so many frames more is confirmed."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.motion import FIELDS
+from tracking.linking.motion import FIELDS
 
 LOG_AREA, LOG_MASS, PHASE, ELONGATION = range(4)
 """Columns of a descriptor: what a cell looks like, whatever its place."""

@@ -19,7 +19,7 @@ from configs.faults import BadConfig
 from configs.loading import describe_faults
 from configs.schema import SHIPPED
 from configs.section import Section
-from tracking.histories import feature_names
+from tracking.events.histories import feature_names
 
 AHEADS = (1, 3, 6)
 """Bins that must have come before a change is judged again, and better."""

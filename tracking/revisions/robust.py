@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.smoothing import Places, differences
+from tracking.revisions.smoothing import Places, differences
 
 HUBER_SIGMAS = 2.0
 """A centre further off than so many of its standard deviations is held to be wrong."""

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from tracking.smoothing import (
+from tracking.revisions.smoothing import (
     DETECTED,
     FILLED,
     Places,

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from acquisition.records import Cells, FrameInfo, Refined, Revision, Tracks
 from configs.schema import Refine, Tracking
-from tracking.episodes import LOOKS, EpisodeLog, Moment
-from tracking.robust import Rules, Walls
-from tracking.solver import PATIENCE_S, Answer, EpisodeSolver, Job
-from tracking.window import Final, Sighting, Window
+from tracking.revisions.episodes import LOOKS, EpisodeLog, Moment
+from tracking.revisions.robust import Rules, Walls
+from tracking.revisions.solver import PATIENCE_S, Answer, EpisodeSolver, Job
+from tracking.revisions.window import Final, Sighting, Window
 
 ANSWER_AFTER = 3
 """Answers are taken no sooner than so many frames after the contact was over, so that

@@ -13,8 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from tracking.motion import TAIL, likelihood
-from tracking.table import (
+from tracking.linking.motion import TAIL, likelihood
+from tracking.linking.table import (
     LOG_AREA,
     NOBODY,
     UNSEEN_S,

@@ -12,9 +12,9 @@ import math
 import numpy as np
 from numba import njit
 
-from tracking.costs import size_price
-from tracking.motion import X, Y, correct_share
-from tracking.table import (
+from tracking.linking.costs import size_price
+from tracking.linking.motion import X, Y, correct_share
+from tracking.linking.table import (
     LOG_AREA,
     NOBODY,
     SEEN,

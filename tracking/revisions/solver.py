@@ -14,9 +14,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tracking.episodes import Closed, Episode, assemble, exchange, filled, rejoin
-from tracking.robust import Contact, RobustCourses, Rules, Walls
-from tracking.smoothing import Places, smooth_course
+from tracking.revisions.episodes import (
+    Closed,
+    Episode,
+    assemble,
+    exchange,
+    filled,
+    rejoin,
+)
+from tracking.revisions.robust import Contact, RobustCourses, Rules, Walls
+from tracking.revisions.smoothing import Places, smooth_course
 
 logger = logging.getLogger(__name__)
 

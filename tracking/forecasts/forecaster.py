@@ -21,10 +21,10 @@ from acquisition.records import (
     Tracks,
 )
 from configs.schema import Forecasting
-from tracking.bank import Bank
-from tracking.forecast_card import load_forecast
-from tracking.rolling import MOST_TRACKS, Made, Scores, Waiting
-from tracking.tokens import History, Tokens, make_tokens, turned_back
+from tracking.forecasts.bank import Bank
+from tracking.forecasts.card import load_forecast
+from tracking.forecasts.rolling import MOST_TRACKS, Made, Scores, Waiting
+from tracking.forecasts.tokens import History, Tokens, make_tokens, turned_back
 
 STAY, BANK, TRANSFORMER = "stay", "bank", "transformer"
 MODELS = (STAY, BANK, TRANSFORMER)
@@ -121,7 +121,7 @@ def build_corrector(settings: Forecasting) -> tuple[Correct | None, str]:
             raise
         return None, f"the bank of walks forecasts alone: {error}"
     # Only here torch is wanted; it takes seconds and hundreds of megabytes.
-    from tracking.transformer import Corrector
+    from tracking.forecasts.transformer import Corrector
 
     return Corrector(model), ""
 

@@ -9,26 +9,26 @@ import math
 import numpy as np
 from numba import njit
 
-from tracking.assignment import UNMATCHED, solve
-from tracking.births import bear, mark_part, parts, share_blob
-from tracking.costs import find_candidates
-from tracking.divisions import find_whole, is_pair
-from tracking.identity import add_contact_terms, remember, touch, undo_swaps
-from tracking.masks import add_overlaps
-from tracking.merges import (
+from tracking.linking.assignment import UNMATCHED, solve
+from tracking.linking.births import bear, mark_part, parts, share_blob
+from tracking.linking.costs import find_candidates
+from tracking.linking.divisions import find_whole, is_pair
+from tracking.linking.identity import add_contact_terms, remember, touch, undo_swaps
+from tracking.linking.masks import add_overlaps
+from tracking.linking.merges import (
     add_seats,
     correct_blob,
     find_pairs,
     pull_together,
     ride_along,
 )
-from tracking.motion import (
+from tracking.linking.motion import (
     correct,
     learn_prior,
     predict,
     summarise,
 )
-from tracking.table import (
+from tracking.linking.table import (
     APART,
     CARRIER,
     LABEL,
@@ -44,7 +44,7 @@ from tracking.table import (
     WELL,
     WHOLE,
 )
-from tracking.wells import count_cells, count_tracks, keep_inside
+from tracking.linking.wells import count_cells, count_tracks, keep_inside
 
 GIVE_UP = 28.0
 """Price of leaving a track unseen: -2 log(P(missed) x new cells per um2), for 2 %

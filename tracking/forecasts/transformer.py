@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tracking.forecast_card import ForecastModel, ResidualShape
-from tracking.tokens import AHEAD_FEATURES, STEP_FEATURES, WINDOW, Tokens
+from tracking.forecasts.card import ForecastModel, ResidualShape
+from tracking.forecasts.tokens import AHEAD_FEATURES, STEP_FEATURES, WINDOW, Tokens
 
 BLOCK = 256
 """Tracks are corrected in batches of a multiple of this ..."""

@@ -22,13 +22,13 @@ from acquisition.records import (
     Verdict,
 )
 from configs.events import Events
-from tracking.contacts import Contacts
-from tracking.deaths import Death, Deaths
-from tracking.evidence import Evidence, load_evidence
-from tracking.foresight import HORIZON_S, DoseFeatures, death_within
-from tracking.predictions import Approach, PredictedContacts, PredictedDeaths
-from tracking.trials import Bench
-from tracking.watches import Changes, Count, Focus
+from tracking.events.contacts import Contacts
+from tracking.events.deaths import Death, Deaths
+from tracking.events.evidence import Evidence, load_evidence
+from tracking.events.foresight import HORIZON_S, DoseFeatures, death_within
+from tracking.events.predictions import Approach, PredictedContacts, PredictedDeaths
+from tracking.events.trials import Bench
+from tracking.events.watches import Changes, Count, Focus
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tracking.robust import FRAMES, MOST_CELLS
-from tracking.smoothing import (
+from tracking.revisions.robust import FRAMES, MOST_CELLS
+from tracking.revisions.smoothing import (
     DETECTED,
     FILLED,
     Places,
@@ -24,7 +24,7 @@ from tracking.smoothing import (
     fill_gaps,
     smooth_course,
 )
-from tracking.window import Sighting
+from tracking.revisions.window import Sighting
 
 LEAD = 5
 """Frames before a contact that belong to the episode."""

@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from acquisition.records import Segmented
-from tracking.table import LABEL, MISSED
+from tracking.linking.table import LABEL, MISSED
 
 STRIDE = 2
 """Pixels from one that is looked at to the next, on both axes."""

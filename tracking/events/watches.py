@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from acquisition.records import Segmented
 from configs.events import ChangeRule, CountRule, FocusRule
-from tracking.histories import CHANNELS, Histories
+from tracking.events.histories import CHANNELS, Histories
 
 CALM = 1.4826
 """A robust standard deviation is this many median absolute deviations."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.evidence import HORIZON_PARTS_S, Nets
+from tracking.events.evidence import HORIZON_PARTS_S, Nets
 
 HORIZON_S = sum(HORIZON_PARTS_S)
 """Of predicted deaths: an hour."""

@@ -9,8 +9,8 @@ from scipy.special import ndtr, ndtri
 
 from acquisition.records import CellState, Forecast, Tracks
 from configs.events import PredictedContactRule, PredictedDeathRule
-from tracking.contacts import Pair
-from tracking.histories import shares_blob
+from tracking.events.contacts import Pair
+from tracking.events.histories import shares_blob
 
 FEWEST_STEPS = 3
 """A track is forecast when it was seen so often."""

@@ -1,0 +1,1 @@
+"""What happened, what is about to happen, and what became of what was said."""

@@ -1,0 +1,1 @@
+"""What was said about the last frames, corrected by what came after."""
