@@ -132,6 +132,8 @@ def check_trial(trial: Trial) -> None:
     share = trial.effort.dead_share
     if share is not None and not 0 < share < 1:
         raise BadInput(f"--dead-share {share:g}: give a number between 0 and 1")
+    if not 0.05 <= trial.effort.crowding <= 5:
+        raise BadInput(f"--crowding {trial.effort.crowding:g}: give 0.05 to 5")
     um = trial.pixel_size_um
     if um is not None and not 0.01 <= um <= 100:
         raise BadInput(f"--pixel-size {um:g}: give 0.01 to 100 um")

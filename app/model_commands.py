@@ -147,6 +147,13 @@ def _add_trial(parser: Any) -> None:
     parser.add_argument(
         "--dead-share", type=float, metavar="S", help="make the dishes to this share"
     )
+    parser.add_argument(
+        "--crowding",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="X times the cells of each world; 2.5 is a confluent dish",
+    )
     parser.add_argument("--engine", choices=ENGINES, default="auto")
 
 
@@ -175,7 +182,9 @@ def _trial(options: argparse.Namespace) -> "Trial":
         worlds=tuple(options.worlds),
         images=getattr(options, "images", None),
         pixel_size_um=getattr(options, "pixel_size", None),
-        effort=Effort(options.fields, options.size, options.dead_share),
+        effort=Effort(
+            options.fields, options.size, options.dead_share, options.crowding
+        ),
         engine=options.engine,
         min_area_um2=getattr(options, "min_area", None),
     )

@@ -42,6 +42,8 @@ class Effort:
     size_px: int = 1024
     dead_share: float | None = None
     """Share of dead cells to which the dishes are made; None: that of each world."""
+    crowding: float = 1.0
+    """Times as many cells as each world has: 2.5 to 3 is a confluent dish."""
 
 
 def find_worlds(given: Sequence[str]) -> list[World]:
@@ -111,6 +113,12 @@ def mix_with_dead(mix: Mix, share: float) -> Mix:
     return Mix(**{name: getattr(mix, name) * by for name, by in factors.items()})
 
 
+def crowded(world: World, times: float) -> World:
+    """Give a world with so many times its cells; its optics and camera stay."""
+    cells = world.cells.model_copy(update={"n": round(world.cells.n * times)})
+    return world.model_copy(update={"cells": cells})
+
+
 def modality_for(card: Card, world: World) -> Modality:
     """Give what the world is shown in: its own modality, if the model takes it."""
     own = world.optics.modality
@@ -127,13 +135,14 @@ def _evaluate(
     analysts: Sequence[Analyst], world: World, effort: Effort, tell: Tell
 ) -> list[Row]:
     seeds = seeds_of(world, effort.fields)
+    dish = crowded(world, effort.crowding)
     share = effort.dead_share
     mix = None if share is None else mix_with_dead(world.mix, share)
     judged: list[list[Judged]] = [[] for _ in analysts]
     refused: list[str | None] = [None for _ in analysts]
     prevalences = [analyst.prevalence() for analyst in analysts]
     for done, seed in enumerate(seeds):
-        field = render_field(world, seed, effort.size_px, mix)
+        field = render_field(dish, seed, effort.size_px, mix)
         truth = dict(zip(field.ids.tolist(), field.state.tolist(), strict=True))
         for at, analyst in enumerate(analysts):
             if refused[at]:

@@ -37,6 +37,7 @@ def test_worlds_and_images_never_share_a_mean(tmp_path: Path) -> None:
         (("--worlds", "demo", "--size", "100"), "--size 100"),
         (("--worlds", "demo", "--fields", "0"), "--fields 0"),
         (("--worlds", "demo", "--dead-share", "1"), "--dead-share 1"),
+        (("--worlds", "demo", "--crowding", "9"), "--crowding 9"),
         (("--images", "nowhere"), "nowhere: no such folder"),
         (("--images", ".", "--pixel-size", "-1"), "--pixel-size -1"),
     ],

@@ -28,6 +28,7 @@ from calibration.models.images import (
 from calibration.models.worlds import (
     CONTRACT,
     Effort,
+    crowded,
     evaluate_worlds,
     find_worlds,
     mix_with_dead,
@@ -130,6 +131,17 @@ def test_a_dish_is_made_to_a_share_of_dead_cells() -> None:
     assert mix.ghost / mix.secondary_necrosis == pytest.approx(0.11 / 0.09)
     assert mix.mitosis / mix.spreading == pytest.approx(0.8)
     assert mix_with_dead(Mix(), 0.25).ghost == pytest.approx(0.25)
+
+
+def test_a_crowded_dish_holds_more_cells_of_the_same_world() -> None:
+    """Two and a half times the cells of the field, and the optics of the world."""
+    world = World.load("cho_10x")
+
+    full = crowded(world, 2.5)
+
+    cells = [render_field(dish, 1, 256).ids.size for dish in (world, full)]
+    assert cells[1] > 1.8 * cells[0]
+    assert full.optics == world.optics
 
 
 def test_a_perfect_answer_has_perfect_figures(field: Field, analyst: Analyst) -> None:
