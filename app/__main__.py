@@ -225,7 +225,6 @@ def _add_repair(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
-    from app.live import run_live
     from configs import load_experiment
 
     experiment = load_experiment(
@@ -238,6 +237,8 @@ def _run(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
             "sequence.images": options.images,
         },
     )
+    from app.live import run_live  # slow to load: not before the settings are right
+
     output = Path(options.output) if options.output else None
     result = run_live(experiment, output, headless=options.headless)
     codes = {"ended": DONE, "interrupted": INTERRUPTED}

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from acquisition.errors import BadConfig
-from app.evaluate import progress
 from app.model_commands import DONE, Answer, New
 from app.tables import rows_text
 
@@ -33,6 +32,7 @@ def add_bench_tracking(benches: Any, new: New) -> None:
 
 
 def _bench(options: argparse.Namespace) -> Answer:
+    from app.evaluate import progress
     from calibration.benchmarks.tracking import SHOWN, Wishes, bench_tracking
     from calibration.benchmarks.tracking_real import bench_real_tracks
 
