@@ -80,6 +80,28 @@ def test_an_untrained_network_is_the_bank():
     assert AbsoluteTransformer()(torch.zeros(4, 5, 2)).shape == (4, 5, 2)
 
 
+def test_the_network_computes_in_the_calling_thread_alone():
+    """However many threads torch may use: they would wait for one another."""
+    from tracking.forecasts.transformer import torch
+
+    correct, _ = build_corrector(Forecasting(model="transformer"))
+    tokens = tokens_of(np.random.default_rng(4).normal(size=(3, 6, 2)))
+    seen = []
+    hook = torch.nn.modules.module.register_module_forward_hook(
+        lambda *_: seen.append(torch.get_num_threads())
+    )
+    before = torch.get_num_threads()
+
+    torch.set_num_threads(2)
+    correct(tokens)
+    after = torch.get_num_threads()
+
+    hook.remove()
+    torch.set_num_threads(before)
+    assert set(seen) == {1}
+    assert after == 2
+
+
 def follow(model):
     """Show 40 wandering cells; give the last forecast, the scores and the tracks."""
     settings = Forecasting(model=model, horizons_s=HORIZONS_S)
