@@ -24,7 +24,7 @@ from inference.cards import Model, sha256
 
 logger = logging.getLogger(__name__)
 
-GRAPH_VERSION = 3
+GRAPH_VERSION = 4
 """Raised when ``inference`` changes what an engine computes from the same card."""
 
 SIDE_FILE = "entry.json"

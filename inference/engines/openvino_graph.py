@@ -103,11 +103,6 @@ def _quantise(graph: Any, model: Model, forms: list[NDArray[np.uint16]]) -> Any:
     normalisation = model.card.normalisation
     offset = np.array([round(normalisation.offset)], np.int32)
     scale = np.array([normalisation.scale], np.float32)
-    first = next(
-        layer.get_friendly_name()
-        for layer in graph.get_ordered_ops()
-        if layer.get_type_name() == "Convolution"
-    )
     logging.getLogger("nncf").setLevel(logging.ERROR)
     # Its progress bars go to stdout, where the last line of --json must stand alone.
     with contextlib.redirect_stdout(sys.stderr):
@@ -116,8 +111,23 @@ def _quantise(graph: Any, model: Model, forms: list[NDArray[np.uint16]]) -> Any:
             nncf.Dataset(forms, lambda form: [form[None, None], offset, scale]),
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(forms),
-            # These two halve the pixels that are called otherwise, at no time a frame:
-            # the first layer sees the whole range of counts.
-            ignored_scope=nncf.IgnoredScope(names=[first]),
+            # Both keep pixels from being called otherwise: the finest level sees the
+            # whole range of counts and draws the last border.
+            ignored_scope=nncf.IgnoredScope(names=_finest(graph)),
             fast_bias_correction=False,
         )
+
+
+def _finest(graph: Any) -> list[str]:
+    """Name the convolutions at the finest resolution of the network."""
+    convolutions = [
+        layer
+        for layer in graph.get_ordered_ops()
+        if layer.get_type_name() == "Convolution"
+    ]
+    rows = [layer.output(0).get_shape()[2] for layer in convolutions]
+    return [
+        layer.get_friendly_name()
+        for layer, height in zip(convolutions, rows, strict=True)
+        if height == max(rows)
+    ]
