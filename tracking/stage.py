@@ -21,7 +21,7 @@ from tracking.forecasts.rolling import Scores
 from tracking.linking.tracker import Tracker
 from tracking.requests import RequestRules
 from tracking.revisions.refine import Refiner, rules_of, tell_exchanges, warm_up
-from tracking.revisions.solver import EpisodeSolver
+from tracking.revisions.solver import PATIENCE_S, EpisodeSolver
 
 RECENTRED = "request-"
 """Positions whose names begin so are visits to an event, not of the protocol."""
@@ -60,18 +60,22 @@ class TrackingStage:
     ) -> None:
         self._tracking = tracking
         self._forecasting = forecasting
-        self._scores = Scores(MODELS, len(forecasting.horizons_s))
         self._correct, self.note = build_corrector(forecasting)
         self._events = events
         self._evidence = load_evidence(events.death.calibration)
         self._triggers = triggers
-        self._track_ids = itertools.count(first_id)
-        self._event_ids = itertools.count(first_id)
-        self._positions: dict[str, _Position] = {}
-        self._requests = RequestRules(triggers, first_id)
-        self._patient = patient
+        self._first_id = first_id
         self._solver = EpisodeSolver(rules_of(tracking), patient=patient)
-        self._revision_ids = itertools.count(first_id)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Know nothing of any frame."""
+        self._scores = Scores(MODELS, len(self._forecasting.horizons_s))
+        self._track_ids = itertools.count(self._first_id)
+        self._event_ids = itertools.count(self._first_id)
+        self._revision_ids = itertools.count(self._first_id)
+        self._requests = RequestRules(self._triggers, self._first_id)
+        self._positions: dict[str, _Position] = {}
 
     def forecast_facts(self) -> dict[str, float]:
         """Give which model forecasts, and how good each has been in this run."""
@@ -128,16 +132,21 @@ class TrackingStage:
         return analysed
 
     def warm_up(self) -> None:
-        """Compile everything on made-up frames, and forget them."""
-        stage = TrackingStage(
-            self._tracking, self._forecasting, self._events, self._triggers
-        )
+        """Load and compile everything before the first frame, on made-up ones.
+
+        They are forgotten, so this is for a stage that has seen none. What contacts
+        need is loaded meanwhile, and waited for.
+        """
+        refine = self._tracking.refine
+        solves = refine.live and refine.contacts and not self._solver.patient
+        ready = self._solver.prepare() if solves else None
         for sequence in range(1, WARM_FRAMES + 1):
-            stage(_made_up(sequence))
-        if self._tracking.refine.live:
+            self(_made_up(sequence))
+        self._begin()
+        if refine.live:
             warm_up(rules_of(self._tracking))
-            if self._tracking.refine.contacts and not self._patient:
-                self._solver.prepare()
+        if ready is not None:
+            ready.wait(PATIENCE_S)
 
     def _position(self, name: str) -> _Position:
         if name not in self._positions:

@@ -139,6 +139,23 @@ def test_a_contact_in_a_group_without_an_end_is_given_up():
     assert log.left_out == 1
 
 
+def test_what_was_prepared_is_solved_as_if_it_were_not():
+    """Preparing builds every problem beforehand, and the courses stay the same."""
+    ready, fresh = EpisodeSolver(RULES), EpisodeSolver(RULES)
+    here = tuple(moment(at, [1, 2], [(0, at % 3), (0, 9)]) for at in range(12))
+    closed = Closed(np.array([1, 2]), here, 6)
+
+    assert ready.prepare().wait(60)
+    jobs = [solver.submit(closed, FIELD) for solver in (ready, fresh)]
+    assert all(job.finished.wait(60) for job in jobs)
+
+    one, other = (job.answer for job in jobs)
+    assert one.method == other.method == "osqp"
+    assert (one.places_um == other.places_um).all()
+    ready.close()
+    fresh.close()
+
+
 def test_nobody_waits_for_an_answer():
     """Handing in takes no time, also while the thread is busy; a full queue refuses."""
     solver = EpisodeSolver(RULES)

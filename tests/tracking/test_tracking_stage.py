@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from tracking_scenes import make_scene, walk
+from tracking_scenes import make_scene
 
 from configs.events import Events, Trigger
 from configs.schema import Forecasting, Tracking
@@ -76,13 +76,22 @@ def test_visit_to_an_event_is_measured_only():
 
 
 def test_warm_up_leaves_no_trace():
-    """After the warm-up the first track is still number one."""
-    stage = make_stage()
+    """What was warmed up says the same of the first frames as what was not."""
+    pair = [[0.0, 0.0], [0.0, 20.0]]
+    warm, cold = make_stage(), make_stage()
+    warm.warm_up()
 
-    stage.warm_up()
-    result = stage(make_scene(walk(5, 1, 1.0, seed=0)[0], 0.0))
+    for i in range(8):
+        scene = make_scene(pair, 24.0 * i, touching=((1, 2),) if i > 5 else ())
+        one, other = warm(scene), cold(scene)
 
-    assert result.tracks.track_id.tolist() == [1, 2, 3, 4, 5]
+        assert one.tracks.track_id.tolist() == other.tracks.track_id.tolist() == [1, 2]
+        assert one.events == other.events
+        asked = [[ask.request_id for ask in both.requests] for both in (one, other)]
+        assert asked[0] == asked[1]
+
+    assert asked[0] == [1]
+    assert warm.forecast_facts() == cold.forecast_facts()
 
 
 def test_records_are_read_only():

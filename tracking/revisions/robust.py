@@ -5,7 +5,8 @@ a piece of the neighbour) pulls with a bounded force (Huber), no cell is faster 
 axis than the fastest believable one, and none leaves its walls. A convex problem per
 size, built once and solved again with other numbers (CVXPY with parameters, OSQP).
 
-CVXPY takes seconds to import, so that happens when the first course is solved.
+CVXPY takes a second to import, so that happens when the first course is solved, or
+when `RobustCourses.prepare` is called.
 """
 
 from dataclasses import dataclass, field
@@ -62,9 +63,17 @@ class RobustCourses:
         self._built: dict[tuple[int, int], _Problem] = {}
 
     def prepare(self) -> None:
-        """Import the solver and build the smallest problems."""
-        for frames in FRAMES[:2]:
-            self._problem(2, frames)
+        """Import the solver and build all problems, about a second; none is solved."""
+        import cvxpy
+
+        for cells in range(2, MOST_CELLS + 1):
+            for frames in FRAMES:
+                problem = self._problem(cells, frames)
+                still = np.zeros((cells, frames, 2)), np.ones((cells, frames))
+                contact = Contact(np.arange(float(frames)), *still)
+                _set(problem, contact, np.zeros(2), self._rules)
+                # What it is turned into is kept for the solver of the same name.
+                problem.problem.get_problem_data(cvxpy.OSQP)
 
     def solve(self, contact: Contact) -> tuple[Places | None, str]:
         """Give the courses (cell, frame, yx), and the name of the solver.

@@ -57,6 +57,10 @@ class Job:
     answer: Answer | None = None  # None: it cannot be told apart
 
 
+_Work = Job | threading.Event
+"""A contact, or an event to set once all is prepared."""
+
+
 class EpisodeSolver:
     """Solves contacts of all positions, one after the other, in the background.
 
@@ -73,15 +77,22 @@ class EpisodeSolver:
         self.patient = patient
         self._rules = rules
         self._courses = RobustCourses(rules)
-        self._jobs: queue.Queue[Job | None] = queue.Queue(MOST_WAITING)
+        self._jobs: queue.Queue[_Work] = queue.Queue(MOST_WAITING)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closing = False
         _alive.add(self)
 
-    def prepare(self) -> None:
-        """Load what the first contact would have to wait for, in the background."""
-        self._put(None)
+    def prepare(self) -> threading.Event:
+        """Load in the background what contacts would have to wait for.
+
+        It takes a second and the interpreter with it, so a run begins only once the
+        event is set.
+        """
+        ready = threading.Event()
+        if not self._put(ready):
+            ready.set()  # contacts wait already: they load it
+        return ready
 
     def submit(self, closed: Closed, walls_um: Walls) -> Job | None:
         """Hand in a contact; None if too many wait already."""
@@ -93,10 +104,10 @@ class EpisodeSolver:
         self._closing = True
         thread = self._thread
         if thread is not None:
-            self._put(None)
+            self._put(threading.Event())  # wakes it
             thread.join(CLOSING_S)
 
-    def _put(self, job: Job | None) -> bool:
+    def _put(self, job: _Work) -> bool:
         with self._lock:  # so that the thread does not end between look and put
             if self._thread is None:
                 self._thread = threading.Thread(
@@ -123,10 +134,10 @@ class EpisodeSolver:
                 return
             self._do(job)
 
-    def _do(self, job: Job | None) -> None:
+    def _do(self, job: _Work) -> None:
         """Do one job; whatever goes wrong costs its answer only, and is said."""
         try:
-            if job is None:
+            if isinstance(job, threading.Event):
                 self._courses.prepare()
                 return
             episode = assemble(job.closed)
@@ -135,8 +146,7 @@ class EpisodeSolver:
         except Exception:
             logger.exception("a contact could not be looked at again")
         finally:
-            if job is not None:
-                job.finished.set()
+            (job if isinstance(job, threading.Event) else job.finished).set()
 
     def _answer(self, episode: Episode, walls_um: Walls) -> Answer:
         rules = self._rules
