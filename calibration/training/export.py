@@ -32,6 +32,7 @@ from inference.cards import (
     TrainingData,
     load_model,
     save_model,
+    sha256,
 )
 from inference.engines.torch_engine import TorchEngine
 from inference.nets.graph import Network, build_network
@@ -130,7 +131,8 @@ def notice(recipe: Recipe) -> str:
     return _NOTICE.format(
         name=recipe.name,
         worlds=" and ".join(recipe.fields.worlds),
-        origin=_ORIGINS[recipe.warm_start is None].format(recipe.warm_start),
+        origin=_ORIGINS[recipe.warm_start is None].format(recipe.warm_start)
+        + _encoder_in_words(recipe),
         first=seeds[0],
         last=seeds[-1],
         images="\n".join([_WITH_IMAGES, *images]) if images else _NO_IMAGES,
@@ -215,6 +217,17 @@ def _identity(name: str | None) -> str | None:
     return f"{name} {load_model(name).card.weights_sha256[:16]}"
 
 
+def _encoder_in_words(recipe: Recipe) -> str:
+    """Name the file that the encoder began with, as card and notice do."""
+    if recipe.encoder is None:
+        return ""
+    digest = sha256(Path(recipe.encoder.file).read_bytes())[:16]
+    return (
+        f", the encoder from {recipe.encoder.source} ({recipe.encoder.licence}, "
+        f"{digest})"
+    )
+
+
 def _in_words(images: Images) -> str:
     """Name a set of images as the card does."""
     held_out = ", ".join(images.held_out)
@@ -262,7 +275,8 @@ def _draft(recipe: Recipe, steps: int, temperature: float) -> Card:
         temperature=temperature,
         training=TrainingData(
             source="simulated microscope of vigil, domain randomisation per field"
-            + (", and real images" if recipe.images else ""),
+            + (", and real images" if recipe.images else "")
+            + _encoder_in_words(recipe),
             worlds=(
                 *(f"{world.name} {world.hash}" for world in worlds),
                 *map(_in_words, recipe.images),

@@ -22,7 +22,10 @@ from calibration.training.losses import Targets, loss_parts
 from calibration.training.recipe import Optimiser, Recipe
 from calibration.training.schedules import Plateau, cosine, step_decay, warm_up
 from inference.cards import load_model
+from inference.nets.encoder_weights import load_encoder
+from inference.nets.eunet import EUNet
 from inference.nets.graph import build_network
+from inference.nets.vgg_unet import VGGUNet
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"
@@ -59,6 +62,8 @@ class Training:
         network = build_network(recipe.network)
         if recipe.warm_start is not None:
             copy_weights(network, recipe.warm_start)
+        if recipe.encoder is not None and isinstance(network, EUNet | VGGUNet):
+            load_encoder(network, Path(recipe.encoder.file))
         self.recipe = recipe
         self.directory = directory
         self.device: Device = choose_device(recipe.optimiser, ranks)

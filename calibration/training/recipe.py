@@ -229,6 +229,17 @@ class Comparison(Section):
         return self
 
 
+class Encoder(Section):
+    """Weights that the encoder begins with: a file of yours, nothing is fetched."""
+
+    file: str = Field(min_length=1)
+    """Safetensors, or plain tensors of torch."""
+    source: str = Field(min_length=1)
+    """As the card names them."""
+    licence: str = Field(min_length=1)
+    """Of the file: it reaches the trained weights, so the card says it."""
+
+
 class Recipe(Section):
     """A whole training run."""
 
@@ -237,6 +248,9 @@ class Recipe(Section):
     network: Architecture = StemUNetShape()
     warm_start: str | None = None
     """Model (name or folder) whose weights the training begins with, where they fit."""
+    encoder: Encoder | None = None
+    """What the encoder of an ``eunet`` or ``vgg_unet`` begins with; absent: random
+    numbers, or what ``warm_start`` gives."""
     fields: Fields = Fields()
     augmentation: Augmentation = Augmentation()
     drawing: Drawing = Drawing()
@@ -249,6 +263,16 @@ class Recipe(Section):
     measured; the last training sees all. 0: none."""
     limits: tuple[str, ...] = ()
     """What the model is not good for, beside what every card says."""
+
+    @model_validator(mode="after")
+    def _has_an_encoder(self) -> "Recipe":
+        kind = self.network.kind
+        if self.encoder is not None and kind not in ("eunet", "vgg_unet"):
+            raise ValueError(
+                f'a network of kind "{kind}" has no published encoder: leave out '
+                "[encoder], or take an eunet or a vgg_unet"
+            )
+        return self
 
     @model_validator(mode="after")
     def _images_fit(self) -> "Recipe":

@@ -1,11 +1,14 @@
 """Training: targets, batches, loss, checkpoints, and a whole small run."""
 
+import re
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
+from safetensors.torch import save_file
 
 from acquisition.errors import BadConfig, BadRun
 from calibration.training.batches import BatchMaker, Draws, Pool
@@ -13,7 +16,7 @@ from calibration.training.evaluation import (
     ObjectScores,
     object_metrics,
 )
-from calibration.training.export import NORMALISATION, export_model
+from calibration.training.export import NORMALISATION, export_model, notice
 from calibration.training.fields import (
     TrainingField,
     claim_folder,
@@ -29,6 +32,7 @@ from calibration.training.losses import Targets, object_logits, object_loss
 from calibration.training.recipe import (
     FIRST_TRAINING_SEED,
     Augmentation,
+    Encoder,
     Fields,
     Losses,
     Optimiser,
@@ -36,8 +40,9 @@ from calibration.training.recipe import (
     load_recipe,
 )
 from calibration.training.train import train
-from inference.architectures import StemUNetShape
+from inference.architectures import EUNetShape, StemUNetShape
 from inference.cards import load_model
+from inference.nets.eunet import EUNet
 
 SMALL = Recipe(
     name="small",
@@ -261,6 +266,35 @@ def test_a_warm_start_takes_the_weights_that_fit(tmp_path: Path) -> None:
     assert np.array_equal(begun.numpy(), load_model("slim").weights["head.bias"])
     with pytest.raises(BadRun, match="no weight"):
         Training(other, tmp_path)
+
+
+def test_an_encoder_begins_with_a_file_and_the_notice_names_it(tmp_path: Path) -> None:
+    """The file fills the encoder; its source and licence travel with the weights."""
+    shape = EUNetShape(decoder=(32, 16, 16, 8, 8))
+    given = EUNet(shape).encoder.state_dict()
+    published = {
+        re.sub(r"_blocks\.\d+\.", "_blocks.", name): tensor
+        for name, tensor in given.items()
+    }
+    file = tmp_path / "published.safetensors"
+    save_file(published, file)
+    encoder = Encoder(file=str(file), source="ImageNet", licence="Apache-2.0")
+    recipe = SMALL.model_copy(update={"network": shape, "encoder": encoder})
+
+    network = Training(recipe, tmp_path).network
+
+    assert isinstance(network, EUNet)
+    begun = network.encoder.state_dict()
+    assert all(torch.equal(begun[name], given[name]) for name in given)
+    assert "encoder from ImageNet (Apache-2.0" in notice(recipe)
+
+
+def test_a_network_without_encoder_takes_no_file_for_one() -> None:
+    """The message says which networks have one."""
+    encoder = {"file": "a.pth", "source": "ImageNet", "licence": "Apache-2.0"}
+
+    with pytest.raises(ValidationError, match=r"take an eunet or a vgg_unet"):
+        Recipe.model_validate({"encoder": encoder})
 
 
 def test_metrics_of_a_known_table() -> None:
