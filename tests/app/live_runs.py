@@ -9,15 +9,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-SMALL = ("--set", "simulated.size_px=256", "--set", "inference.engine=classical")
+ROOT = Path(__file__).parents[2]
+
+SMALL = (
+    "--set", "simulated.size_px=256",
+    "--set", "inference.engine=classical",
+    "--set", "forecast.model=bank",
+)  # fmt: skip
 """A run that starts fast: a small frame and no network."""
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Give the environment without a display, plus what is asked for."""
+    """Give the environment without a display, plus what is asked for.
+
+    The code is that of the tests themselves: its kernels are compiled but once.
+    """
     hidden = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
     kept = {key: value for key, value in os.environ.items() if key not in hidden}
-    return {**kept, **more}
+    return {**kept, "PYTHONPATH": str(ROOT), **more}
 
 
 def vigil(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -61,17 +70,26 @@ def wait_for(condition: Callable[[], Any], timeout_s: float = 120.0) -> Any:
     return found
 
 
-def process_id(run: Path, name: str) -> int | None:
-    """Give the process id that a part of the run last wrote into its health log."""
+def facts_of(run: Path, name: str) -> dict[str, float]:
+    """Give the facts that a part of the run last wrote into its health log."""
     log = run / "health.jsonl"
-    if not log.is_file():
-        return None
-    found = None
-    for line in log.read_text().splitlines():
+    found: dict[str, float] = {}
+    for line in log.read_text().splitlines() if log.is_file() else ():
         try:
             entry = json.loads(line)
         except ValueError:
             continue  # the last line may be half written
         if entry["process"] == name and entry["state"] == "running":
-            found = int(dict(entry["facts"])["pid"])
+            found = dict(entry["facts"])
     return found
+
+
+def process_id(run: Path, name: str) -> int | None:
+    """Give the process id of a part of the run, once it works."""
+    pid = facts_of(run, name).get("pid")
+    return None if pid is None else int(pid)
+
+
+def wait_for_frames(run: Path, count: int) -> None:
+    """Wait until so many frames are recorded."""
+    wait_for(lambda: facts_of(run, "recorder").get("frames", 0) >= count)

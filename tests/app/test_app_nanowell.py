@@ -7,14 +7,14 @@ import pytest
 
 from acquisition.archive.reader import RunReader
 from acquisition.simulated.truth.file import TruthReader
-from tests.app.live_runs import result_of, vigil
+from tests.app.live_runs import SMALL, result_of, vigil
 
 pytestmark = pytest.mark.timeout(300)
 
 STEPPED = (
+    *SMALL,
     "--set", "run.clock=stepped",
     "--set", "simulated.size_px=512",
-    "--set", "inference.engine=classical",
     "--set", "timelapse.time_plan={interval=300, loops=4}",
     "--set", "log.frames=all",
 )  # fmt: skip

@@ -1,47 +1,71 @@
 """``vigil run`` as a user starts it: whole runs in processes of their own."""
 
 import signal
-import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from acquisition.archive.reader import RunReader
-from tests.app.live_runs import SMALL, result_of, start, vigil, wait_for
+from tests.app.conftest import Refusal
+from tests.app.live_runs import SMALL, result_of, start, vigil, wait_for_frames
 
 pytestmark = pytest.mark.timeout(300)
 
 
-def test_a_short_run_ends_by_itself_with_every_key(tmp_path: Path) -> None:
-    """Exit code 0, the contract's keys, and a run directory that reads back."""
-    done = vigil(
-        "run", "demo", "--duration", "4", "--seed", "9", "--json", *SMALL,
-        folder=tmp_path,
-    )  # fmt: skip
+FAULTS = '{"8"="missing", "14"="wrong_size", "23"="saturated", "31"="constant"}'
+"""In a run on the real clock; the drills have them all, with time standing still."""
 
-    result = result_of(done)
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, str, Path]:
+    """Give the result of a short run, what it said, and its directory."""
+    folder = tmp_path_factory.mktemp("lived")
+    done = vigil(
+        "run", "demo", "--duration", "8", "--seed", "9", "--output", "run", "--json",
+        *SMALL, "--set", f"simulated.faults={FAULTS}", folder=folder,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    return result_of(done), done.stderr, folder / "run"
+
+
+def test_a_short_run_ends_by_itself_with_every_key(lived: Any) -> None:
+    """Exit code 0, the contract's keys, and a run directory that reads back."""
+    result, _, out = lived
+
     assert result["state"] == "ended"
     assert result["seed"] == 9
-    assert result["frames_made"] == result["frames_recorded"] > 5
+    assert result["frames_recorded"] > 5
     assert {"cells_mean", "tracks", "deaths", "contacts", "requests"} <= set(result)
+    with RunReader(out) as run:
+        assert len(run.sequences) == result["frames_recorded"]
 
 
-def test_without_a_display_the_run_says_so(tmp_path: Path) -> None:
+def test_without_a_display_the_run_says_so(lived: Any) -> None:
     """No screen is no failure: the status line takes over."""
-    done = vigil("run", "demo", "--duration", "8", *SMALL, folder=tmp_path)
+    _, said, _ = lived
 
-    assert done.returncode == 0, done.stderr
-    assert "no display" in done.stderr
-    assert "fps" in done.stderr
+    assert "no display" in said
+    assert "fps" in said
+
+
+def test_every_camera_fault_of_a_run_leaves_a_record(lived: Any) -> None:
+    """Missing, wrong-sized, saturated and constant frames are named and passed over."""
+    result, _, out = lived
+
+    with RunReader(out) as run:
+        reasons = " ".join(skip.reason for skip in run.skips())
+        assert len(run.skips()) == 4
+        assert len(run.sequences) == result["frames_made"] - 4
+    for word in ("gave no image", "instead of", "saturated", "constant"):
+        assert word in reasons
 
 
 def test_ctrl_c_seals_the_run(tmp_path: Path) -> None:
     """One Ctrl-C: exit code 130, the run complete on disk."""
     out = tmp_path / "run"
     process = start("run", "demo", "--output", str(out), *SMALL, folder=tmp_path)
-    wait_for((out / "seg-00000.h5").exists)
-    time.sleep(4)
+    wait_for_frames(out, 5)
 
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
@@ -60,6 +84,7 @@ def test_an_output_directory_that_exists_is_refused(tmp_path: Path) -> None:
 
     assert done.returncode == 2
     assert "exists already" in done.stderr
+    assert done.stderr.count("\n") == 1
     assert list((tmp_path / "old").iterdir()) == []
 
 
@@ -78,17 +103,23 @@ def test_an_output_directory_that_exists_is_refused(tmp_path: Path) -> None:
         (("run", "replay", "--images", "nowhere"), "nowhere"),
         (("run", "replay"), "--images"),
         (("run", "demo", "--set", "inference.model=nowhere"), "nowhere"),
-        (("score", "nowhere"), "nowhere"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
 )
 def test_bad_input_is_one_sentence_and_moves_nothing(
-    arguments: tuple[str, ...], expected: str, tmp_path: Path
+    arguments: tuple[str, ...], expected: str, refusal: Refusal, tmp_path: Path
 ) -> None:
-    """Exit code 2, the thing named, no traceback, no run directory."""
-    done = vigil(*arguments, folder=tmp_path)
+    """Exit code 2, the thing named, no run directory."""
+    said = refusal(*arguments)
+
+    assert expected in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_score_of_nothing_is_refused(tmp_path: Path) -> None:
+    """As a user calls it: exit code 2, the folder named in one line, no traceback."""
+    done = vigil("score", "nowhere", folder=tmp_path)
 
     assert done.returncode == 2, done.stderr
-    assert expected in done.stderr
-    assert "Traceback" not in done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert "nowhere" in done.stderr
+    assert done.stderr.count("\n") == 1

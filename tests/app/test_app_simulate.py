@@ -17,6 +17,7 @@ from acquisition.simulated.world import World
 from app.simulate import Wishes, interruptible, simulate
 from calibration.data_set import TRUTH, Plan, Shown, make_data_set
 from calibration.forecast_oracle import write_oracle
+from tests.app.conftest import Refusal
 from tests.app.live_runs import result_of, start, vigil, wait_for
 
 SMALL = Wishes(seed=3, frames=3, interval_s=90.0, size_px=256)
@@ -189,20 +190,22 @@ def test_a_wrong_wish_is_one_clear_error(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_world_from_outside_and_an_old_folder(tmp_path: Path) -> None:
+def test_a_world_from_outside_and_an_old_folder(
+    tmp_path: Path, refusal: Refusal
+) -> None:
     """The command takes any world file; a second run refuses the folder, exit 2."""
     world = tmp_path / "mine.toml"
     world.write_text('base = "cho_40x"\n[cells]\nn = 40\n', encoding="utf-8")
     call = ("simulate", str(world), "--size", "128", "--output", "set", "--json")
 
-    first, second = (vigil(*call, folder=tmp_path) for _ in range(2))
+    first = vigil(*call, folder=tmp_path)
+    said = refusal(*call)
 
     assert first.returncode == 0, first.stderr
     result = result_of(first)
     assert (result["world"], result["state"], result["frames"]) == ("mine", "ended", 1)
-    assert second.returncode == 2
-    assert second.stderr.count("\n") == 1
-    assert "--output set: exists already" in second.stderr
+    assert said.count("\n") == 1
+    assert "--output set: exists already" in said
 
 
 def test_ctrl_c_leaves_a_readable_folder(tmp_path: Path) -> None:
