@@ -1,12 +1,9 @@
-"""Models at rest: ``card.json`` says what a network is, safetensors hold its weights.
+"""Segmentation models: what a card says, and golden frames to try engines by.
 
-A model is a folder with ``card.json``, ``weights.safetensors`` and ``NOTICE``. Nothing
-in it is code: the architecture is one of a closed set, weights are plain numbers, and
-their sha256 stands in the card. A small golden frame and its maps travel with the
-weights, so that every engine can be tried before it serves.
+A small golden frame and its maps travel with the weights, so that every engine can be
+tried before it serves.
 """
 
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,42 +12,41 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.numpy import load as read_tensors
-from safetensors.numpy import save as write_tensors
+from pydantic import Field
 
 from acquisition.errors import BadModel
 from acquisition.records import Modality
 from inference.architectures import Architecture
+from inference.model_folder import (
+    CARD_FILE,
+    CardPart,
+    Sha256,
+    label_of,
+    pop_golden,
+    read_card,
+    read_weights,
+    sha256,
+    write_model,
+)
 from inference.pixels import slim_grey_level
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the shipped models, one folder a name."""
 
-CARD_FILE = "card.json"
-WEIGHTS_FILE = "weights.safetensors"
 GOLDEN_FRAME = "golden.frame"
 GOLDEN_MAPS = "golden.maps"
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _Part(BaseModel):
-    """A frozen part of a card; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Normalisation(_Part):
+class Normalisation(CardPart):
     """What the network sees: ``(count - offset) * scale``."""
 
     offset: float
     scale: float = Field(gt=0)
 
 
-class Metrics(_Part):
+class Metrics(CardPart):
     """Figures on held-out data of one kind; objects are whole cells."""
 
     data: str
@@ -79,7 +75,7 @@ class Metrics(_Part):
     the box of a cell, less the median of the image."""
 
 
-class TrainingData(_Part):
+class TrainingData(CardPart):
     """Where the weights come from."""
 
     source: str
@@ -97,14 +93,14 @@ class TrainingData(_Part):
     """Model whose weights the training began with."""
 
 
-class Golden(_Part):
+class Golden(CardPart):
     """Hashes of the golden frame and of its maps by the float32 reference."""
 
     frame_sha256: Sha256
     maps_sha256: Sha256
 
 
-class Card(_Part):
+class Card(CardPart):
     """Everything about a model but its numbers."""
 
     schema_version: Literal[1] = 1
@@ -151,16 +147,8 @@ class Model:
 
     @property
     def label(self) -> str:
-        """Name and short hash of card and weights, as it stands in every record.
-
-        The card holds the hashes of weights and golden frame, so its own covers all.
-        """
-        return f"{self.card.name}-{sha256(self.card.model_dump_json().encode())[:8]}"
-
-
-def sha256(data: bytes) -> str:
-    """Give the hexadecimal digest."""
-    return hashlib.sha256(data).hexdigest()
+        """Name and short hash of card and weights, as it stands in every record."""
+        return label_of(self.card.name, self.card)
 
 
 def find_model(name_or_path: str) -> Path:
@@ -189,18 +177,7 @@ def load_card(folder: Path) -> Card:
     BadModel
         If it is no card of ours, or names an architecture that is not in the set.
     """
-    path = folder / CARD_FILE
-    try:
-        return Card.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise BadModel(f"{path}: cannot be read ({error.strerror})") from error
-    except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(map(str, fault["loc"])) or "the file"
-        raise BadModel(
-            f"{path}: {key}: {fault['msg']}; take the card that was written with the "
-            "weights, or train again"
-        ) from error
+    return read_card(folder, Card)
 
 
 def load_model(name_or_path: str) -> Model:
@@ -214,28 +191,10 @@ def load_model(name_or_path: str) -> Model:
     folder = find_model(name_or_path)
     card = load_card(folder)
     _check_normalisation(card, folder / CARD_FILE)
-    path = folder / WEIGHTS_FILE
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BadModel(
-            f"{path}: cannot be read ({error.strerror}); copy the whole folder again"
-        ) from error
-    if sha256(data) != card.weights_sha256:
-        raise BadModel(
-            f"{path}: sha256 is {sha256(data)[:12]}..., the card says "
-            f"{card.weights_sha256[:12]}...: damaged, or not the weights of this "
-            "card; copy the whole folder again"
-        )
-    try:
-        tensors = dict(read_tensors(data))
-        golden = GoldenFrame(tensors.pop(GOLDEN_FRAME), tensors.pop(GOLDEN_MAPS))
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise BadModel(
-            f"{path}: not a safetensors file with golden frame ({error}); weights in "
-            "other formats are never opened: train, or export again"
-        ) from error
-    _check_golden(card, golden, path)
+    tensors = read_weights(folder, card.weights_sha256)
+    taken = pop_golden(tensors, (GOLDEN_FRAME, GOLDEN_MAPS), folder)
+    golden = GoldenFrame(taken[GOLDEN_FRAME], taken[GOLDEN_MAPS])
+    _check_golden(card, golden, folder)
     return Model(card, tensors, golden)
 
 
@@ -253,7 +212,7 @@ def _check_normalisation(card: Card, path: Path) -> None:
         )
 
 
-def _check_golden(card: Card, golden: GoldenFrame, path: Path) -> None:
+def _check_golden(card: Card, golden: GoldenFrame, folder: Path) -> None:
     """Refuse a golden frame or golden maps that are not those of the card."""
     for what, array, stated in (
         ("golden frame", golden.frame, card.golden.frame_sha256),
@@ -262,7 +221,7 @@ def _check_golden(card: Card, golden: GoldenFrame, path: Path) -> None:
         found = sha256(np.ascontiguousarray(array).tobytes())
         if found != stated:
             raise BadModel(
-                f"{path}: the sha256 of the {what} is {found[:12]}..., the card says "
+                f"{folder}: the sha256 of the {what} is {found[:12]}..., the card says "
                 f"{stated[:12]}...; copy the whole folder again, or export again"
             )
 
@@ -287,22 +246,12 @@ def save_model(
     }
     tensors[GOLDEN_FRAME] = np.ascontiguousarray(golden.frame)
     tensors[GOLDEN_MAPS] = np.ascontiguousarray(golden.maps)
-    data = write_tensors(tensors)
-    hashes = {
-        "weights_sha256": sha256(data),
-        "golden": Golden(
-            frame_sha256=sha256(tensors[GOLDEN_FRAME].tobytes()),
-            maps_sha256=sha256(tensors[GOLDEN_MAPS].tobytes()),
-        ),
-    }
-    card = Card.model_validate(card.model_copy(update=hashes).model_dump())
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / WEIGHTS_FILE).write_bytes(data)
-    (folder / CARD_FILE).write_text(
-        card.model_dump_json(indent=2) + "\n", encoding="utf-8"
+    hashes = Golden(
+        frame_sha256=sha256(tensors[GOLDEN_FRAME].tobytes()),
+        maps_sha256=sha256(tensors[GOLDEN_MAPS].tobytes()),
     )
-    (folder / "NOTICE").write_text(notice, encoding="utf-8")
-    return card
+    stated = card.model_copy(update={"golden": hashes})
+    return write_model(folder, stated, tensors, notice)
 
 
 def _shipped_cards() -> list[Path]:

@@ -14,7 +14,6 @@ from calibration.models.forecasts import (
     verify_forecast,
 )
 from inference.cards import (
-    CARD_FILE,
     SHIPPED_WEIGHTS,
     Card,
     Metrics,
@@ -25,6 +24,7 @@ from inference.cards import (
 )
 from inference.engines.cuda_device import NOT_RUN
 from inference.engines.torch_engine import TorchEngine
+from inference.model_folder import CARD_FILE
 from inference.nets.cost import network_cost
 from inference.probe import probe_engine, tiled
 

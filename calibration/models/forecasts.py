@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from acquisition.errors import BadModel
-from inference.cards import CARD_FILE
+from inference.model_folder import CARD_FILE
 from tracking.forecasts.card import (
     SHIPPED_FORECASTS,
     ForecastCard,

@@ -32,9 +32,9 @@ from inference.cards import (
     TrainingData,
     load_model,
     save_model,
-    sha256,
 )
 from inference.engines.torch_engine import TorchEngine
+from inference.model_folder import sha256
 from inference.nets.graph import Network, build_network
 from inference.pixels import slim_grey_level
 from inference.probe import tiled

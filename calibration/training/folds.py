@@ -12,7 +12,7 @@ from calibration.training.images import open_images
 from calibration.training.real_figures import FOLD, MODEL
 from calibration.training.recipe import Recipe
 from calibration.training.train import FIELDS, Outcome, Watch, train
-from inference.cards import CARD_FILE
+from inference.model_folder import CARD_FILE
 
 
 def fold_recipes(recipe: Recipe) -> list[Recipe]:

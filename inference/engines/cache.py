@@ -20,7 +20,8 @@ from typing import Any
 import platformdirs
 
 from acquisition.errors import BadModel
-from inference.cards import Model, sha256
+from inference.cards import Model
+from inference.model_folder import sha256
 
 logger = logging.getLogger(__name__)
 

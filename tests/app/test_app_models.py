@@ -10,7 +10,8 @@ from app.__main__ import main
 from app.evaluate import Trial
 from app.models import compare
 from calibration.models.worlds import Effort
-from inference.cards import CARD_FILE, load_model, save_model
+from inference.cards import load_model, save_model
+from inference.model_folder import CARD_FILE
 
 SMALL = Effort(fields=1, size_px=256)
 

@@ -21,7 +21,8 @@ from calibration.training.recipe import (
     load_recipe,
 )
 from inference.architectures import StemUNetShape, UNetShape
-from inference.cards import CARD_FILE, WEIGHTS_FILE, load_model, save_model
+from inference.cards import load_model, save_model
+from inference.model_folder import CARD_FILE, WEIGHTS_FILE
 
 TINY = Recipe(
     name="tiny",

@@ -10,14 +10,8 @@ import numpy as np
 import pytest
 
 from acquisition.errors import BadModel
-from inference.cards import (
-    CARD_FILE,
-    SHIPPED_WEIGHTS,
-    WEIGHTS_FILE,
-    Model,
-    load_model,
-    save_model,
-)
+from inference.cards import SHIPPED_WEIGHTS, Model, load_model, save_model
+from inference.model_folder import CARD_FILE, WEIGHTS_FILE
 
 
 @pytest.fixture
@@ -102,7 +96,7 @@ def _edit_part(part: str, key: str, value: object) -> Callable[[Path], object]:
 def _pickled(folder: Path) -> None:
     data = pickle.dumps({"weight": [1.0, 2.0]})
     (folder / WEIGHTS_FILE).write_bytes(data)
-    from inference.cards import sha256
+    from inference.model_folder import sha256
 
     _edit_card("weights_sha256", sha256(data))(folder)
 

@@ -8,31 +8,29 @@ with their outputs travel with the weights.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.numpy import load as read_tensors
-from safetensors.numpy import save as write_tensors
+from pydantic import Field
 
 from acquisition.errors import BadModel
-from inference.cards import CARD_FILE, WEIGHTS_FILE, sha256
+from inference.model_folder import (
+    CARD_FILE,
+    CardPart,
+    Sha256,
+    label_of,
+    pop_golden,
+    read_card,
+    read_weights,
+    write_model,
+)
 
 SHIPPED_FORECASTS = Path(__file__).parents[1] / "weights"
 GOLDEN = ("golden.steps", "golden.known", "golden.ahead", "golden.out")
 
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
-
-class _Part(BaseModel):
-    """A frozen part of a card; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class ResidualShape(_Part):
+class ResidualShape(CardPart):
     """Arguments of :class:`tracking.transformer.ResidualTransformer`."""
 
     kind: Literal["residual_transformer"] = "residual_transformer"
@@ -41,7 +39,7 @@ class ResidualShape(_Part):
     heads: Literal[1, 2, 4, 8] = 4
 
 
-class ForecastTraining(_Part):
+class ForecastTraining(CardPart):
     """Where the weights come from."""
 
     source: str
@@ -53,7 +51,7 @@ class ForecastTraining(_Part):
     seed: int = Field(ge=0)
 
 
-class ForecastFigures(_Part):
+class ForecastFigures(CardPart):
     """One model in one regime, on held-out seeds."""
 
     regime: str
@@ -66,7 +64,7 @@ class ForecastFigures(_Part):
     skill_over_bank: float
 
 
-class ForecastCard(_Part):
+class ForecastCard(CardPart):
     """Everything about a forecast network but its numbers."""
 
     schema_version: Literal[1] = 1
@@ -93,7 +91,7 @@ class ForecastModel:
     @property
     def label(self) -> str:
         """Name and short hash of card and weights."""
-        return f"{self.card.name}-{sha256(self.card.model_dump_json().encode())[:8]}"
+        return label_of(self.card.name, self.card)
 
 
 def find_forecast(name_or_path: str) -> Path | None:
@@ -122,27 +120,10 @@ def load_forecast(name_or_path: str) -> ForecastModel:
             f"forecast network {name_or_path!r}: no folder with such a {CARD_FILE}; "
             f"give the folder, or one of: {', '.join(shipped) or 'none shipped'}"
         )
-    path = folder / WEIGHTS_FILE
-    try:
-        card = ForecastCard.model_validate_json((folder / CARD_FILE).read_bytes())
-        data = path.read_bytes()
-        if sha256(data) != card.weights_sha256:
-            raise BadModel(
-                f"{path}: not the weights of this card, or damaged (sha256 "
-                f"{sha256(data)[:12]}...); copy the whole folder again"
-            )
-        tensors = dict(read_tensors(data))
-        golden = tuple(tensors.pop(name) for name in GOLDEN)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(map(str, fault["loc"])) or "the file"
-        raise BadModel(
-            f"{folder / CARD_FILE}: {key}: {fault['msg']}; take the card that was "
-            "written with the weights, or train again"
-        ) from error
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise BadModel(f"{path}: cannot be read ({error}); copy it again") from error
-    return ForecastModel(card, tensors, golden)
+    card = read_card(folder, ForecastCard)
+    tensors = read_weights(folder, card.weights_sha256)
+    golden = pop_golden(tensors, GOLDEN, folder)
+    return ForecastModel(card, tensors, tuple(golden[name] for name in GOLDEN))
 
 
 def save_forecast(
@@ -153,17 +134,6 @@ def save_forecast(
     notice: str,
 ) -> ForecastCard:
     """Write a model; gives the card with its hash filled in."""
-    tensors = {name: np.ascontiguousarray(value) for name, value in weights.items()}
-    tensors |= {
-        name: np.ascontiguousarray(value)
-        for name, value in zip(GOLDEN, golden, strict=True)
-    }
-    data = write_tensors(tensors)
-    card = card.model_copy(update={"weights_sha256": sha256(data)})
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / WEIGHTS_FILE).write_bytes(data)
-    (folder / CARD_FILE).write_text(
-        card.model_dump_json(indent=2) + "\n", encoding="utf-8"
+    return write_model(
+        folder, card, {**weights, **dict(zip(GOLDEN, golden, strict=True))}, notice
     )
-    (folder / "NOTICE").write_text(notice, encoding="utf-8")
-    return card
