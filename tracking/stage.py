@@ -128,7 +128,8 @@ class TrackingStage:
             )
             revisions = (*analysed.revisions, *revisions)
             analysed = replace(analysed, refined=refined, revisions=revisions)
-        read_only(analysed)
+        # The rest has no arrays; of many events it has many fields to look for them.
+        read_only((segmented, tracks, predicted, analysed.refined))
         return analysed
 
     def warm_up(self) -> None:

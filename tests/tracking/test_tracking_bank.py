@@ -139,6 +139,23 @@ def test_time_that_stands_still_or_goes_back_changes_nothing():
     assert after[1, 0] == pytest.approx([50.0, 50.0])
 
 
+def test_tracks_that_come_and_go_do_not_mix():
+    """One that stays is forecast from its own past, new ones from where they are."""
+    bank = Bank(0.5)
+    for frame in range(12):
+        # Track 5 moves all along; others are there for one frame, on either side.
+        ids = np.array([5, *range(6 + 3 * frame, 6 + 3 * frame + 1 + frame % 4)])
+        here = np.full((ids.size, 2), 500.0)
+        here[0] = [3.0 * frame, 0.0]
+        yes = np.ones(ids.size, bool)
+        bank.observe(60.0 * frame, ids, here, yes, yes)
+
+    mean, _ = bank.predict(ids, np.array([60.0]))
+
+    assert mean[0, 0] == pytest.approx([36.0, 0.0], abs=1.5)
+    assert mean[1:, 0] == pytest.approx(np.full((ids.size - 1, 2), 500.0))
+
+
 def test_nobody_is_forecast_without_having_been_observed():
     """An empty dish gives an empty forecast, a name that nobody saw an error."""
     bank, nobody = Bank(1.0), np.empty(0, np.int64)

@@ -183,8 +183,11 @@ def shares_blob(tracks: Tracks) -> NDArray[np.bool_]:
 def follow(old: Any, new: Any) -> Any:
     """Carry the rows of tracks that go on over into blank rows of the present ones.
 
-    Both are dataclasses of columns with one ``track_id``, ascending.
+    Both are dataclasses of columns with one ``track_id``, ascending. Where no track has
+    come or gone the old rows are given back as they are.
     """
+    if np.array_equal(old.track_id, new.track_id):
+        return old
     _, before, now = np.intersect1d(
         old.track_id, new.track_id, assume_unique=True, return_indices=True
     )

@@ -7,233 +7,44 @@ that one which stops is soon believed to have stopped. How common each walk is, 
 exactly centres are measured, is learnt from all cells of the run: a dish of equal cells
 ends with nearly one model, a mixed one keeps its mixture.
 
-All tracks and models are one array, and one call of a kernel serves them all.
+All tracks and models are one array, and one call of a kernel serves them all. A track
+keeps its row of the array as long as it lives: 5000 tracks are 43 MB, which would take
+longer to carry from frame to frame than to compute with.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-SECONDS_PER_MINUTE = 60.0
-SPEEDS_UM_PER_MIN = 0.02 * 2.0 ** np.arange(11)
-"""Standard deviations of the velocity of an axis, 0.02 to 20 um a minute."""
-PERSISTENCES_MIN = np.array([1.5, 5.0, 15.0, 50.0])
+from tracking.forecasts.walks import (
+    MIXED,
+    NOISE_LEVELS,
+    ODDS,
+    PACE,
+    PLACE,
+    SECONDS_PER_MINUTE,
+    VX,
+    VY,
+    X,
+    Y,
+    advance,
+    all_walks,
+    correct,
+    look_ahead,
+)
+
 ANOTHER_WALK_S = 180.0 * SECONDS_PER_MINUTE
 """Mean time after which a cell begins another walk: it divides, rounds up, dies."""
 ASSUMED_TRACKS = 4.0
 """The walks are held to be equally common until more cells than this were followed."""
 LEFT_OPEN = 0.02
 """Share of the common walks that is kept for those that nobody was seen on."""
-NOISE_LEVELS = np.array([0.3, 1.0, 3.0])
-"""Of the localisation of the settings: some cells are measured better than others."""
 ASSUMED_MEASURES = 50.0
 """The localisation of the settings counts as much as so many measured centres."""
 OFF_GRID = 2**0.75
 """A speed may be learnt to be so much faster or slower than it was assumed to be."""
 MEASURES_KEPT = 20_000.0
-JUMP = 36.0
-"""A centre whose squared distance from every model is more than so many variances is
-that of a jump (a merged mask, a mistaken name): the walk begins again there."""
-LEAST_ODDS = 1e-12
-
-Y, X, VY, VX, PLACE, MIXED, PACE, ODDS = range(8)
-"""Rows of the state: place and velocity, their (co)variances of an axis, the weight."""
-
-State = NDArray[np.float64]  # (track, 8, model)
-
-
-@dataclass(frozen=True, slots=True)
-class Walks:
-    """The models, one column each."""
-
-    speed_um_per_s: NDArray[np.float64]  # (model,) standard deviation of an axis
-    persistence_s: NDArray[np.float64]  # (model,)
-    level: NDArray[np.int64]  # (model,) which of the levels of noise
-
-    def steps(self, step_s: float) -> NDArray[np.float64]:
-        """Give what a time step does: (5, model).
-
-        What is left of a velocity, the path that it covers in s, and what is added to
-        the variances of place (um2), of both (um2/s), of velocity (um2/s2).
-        """
-        ratio = step_s / self.persistence_s
-        left = np.exp(-ratio)
-        power = self.speed_um_per_s**2
-        # The exact bracket cancels to nothing for small steps: use its series there.
-        bracket = np.where(
-            ratio < 1e-3, 2 * ratio**3 / 3, 2 * ratio - 3 + 4 * left - left**2
-        )
-        return np.stack(
-            (
-                left,
-                self.persistence_s * (1 - left),
-                power * self.persistence_s**2 * bracket,
-                power * self.persistence_s * (1 - left) ** 2,
-                power * (1 - left**2),
-            )
-        )
-
-
-def all_walks() -> Walks:
-    """Give every speed with every persistence and noise; the first does not move."""
-    speed, persistence = np.meshgrid(SPEEDS_UM_PER_MIN, PERSISTENCES_MIN)
-    levels = len(NOISE_LEVELS)
-    each = 1 + speed.size
-    return Walks(
-        np.tile(np.append(0.0, speed.ravel()) / SECONDS_PER_MINUTE, levels),
-        np.tile(np.append(1.0, persistence.ravel()) * SECONDS_PER_MINUTE, levels),
-        np.repeat(np.arange(levels), each),
-    )
-
-
-@njit(nogil=True, cache=True, fastmath=True)
-def advance(
-    state: State,
-    steps: NDArray[np.float64],
-    common: NDArray[np.float64],
-    pace: NDArray[np.float64],
-    another: float,
-) -> None:
-    """Let all tracks go on by one time step, in place.
-
-    Steps for each track: mean and variance of the place over the models; every model
-    takes in the cells that begin its walk now, by moments; exact step of the filter.
-    ``another`` is the probability of a new walk, ``pace`` the velocity variance of it.
-    """
-    models = state.shape[2]
-    for i in range(state.shape[0]):
-        s = state[i]
-        y = x = 0.0
-        for k in range(models):
-            y += s[ODDS, k] * s[Y, k]
-            x += s[ODDS, k] * s[X, k]
-        spread = 0.0
-        for k in range(models):
-            away = (s[Y, k] - y) ** 2 + (s[X, k] - x) ** 2
-            spread += s[ODDS, k] * (s[PLACE, k] + 0.5 * away)
-        for k in range(models):
-            fresh = another * common[k]
-            odds = (1 - another) * s[ODDS, k] + fresh
-            new = fresh / max(odds, 1e-300)
-            old = 1 - new
-            dy, dx = y - s[Y, k], x - s[X, k]
-            place = old * s[PLACE, k] + new * spread
-            place += 0.5 * new * old * (dy * dy + dx * dx)
-            mixed = old * s[MIXED, k]
-            mixed -= 0.5 * new * old * (dy * s[VY, k] + dx * s[VX, k])
-            quick = 0.5 * new * old * (s[VY, k] ** 2 + s[VX, k] ** 2)
-            quick += old * s[PACE, k] + new * pace[k]
-            vy, vx = old * s[VY, k], old * s[VX, k]
-            left, path = steps[0, k], steps[1, k]
-            s[Y, k] += new * dy + path * vy
-            s[X, k] += new * dx + path * vx
-            s[VY, k], s[VX, k] = left * vy, left * vx
-            s[PLACE, k] = place + 2 * path * mixed + path**2 * quick + steps[2, k]
-            s[MIXED, k] = left * (mixed + path * quick) + steps[3, k]
-            s[PACE, k] = left**2 * quick + steps[4, k]
-            s[ODDS, k] = odds
-
-
-@njit(nogil=True, cache=True, fastmath=True)
-def correct(
-    state: State,
-    rows: NDArray[np.int64],
-    seen_um: NDArray[np.float64],
-    noise_um2: NDArray[np.float64],
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Take in one measured centre (yx) for each of some rows, in place.
-
-    Steps for each row: squared distances and likelihoods of the models; a jump is left
-    alone and told; exact update of every filter and of the weights.
-
-    Returns
-    -------
-    Which rows jumped; and (3, model) weighted sums over the other rows: of what is left
-    between centre and place, squared, with the variance of the place, whose expectation
-    is the noise (um2 of an axis); of the squared velocity with its variance, whose
-    expectation is that of the walk; and of the weights alone.
-    """
-    models = state.shape[2]
-    jumped = np.zeros(len(rows), np.bool_)
-    score = np.empty(models)
-    rest = np.zeros((3, models))
-    for j in range(len(rows)):
-        s = state[rows[j]]
-        nearest, best = np.inf, -np.inf
-        for k in range(models):
-            dy, dx = seen_um[j, 0] - s[Y, k], seen_um[j, 1] - s[X, k]
-            total = s[PLACE, k] + noise_um2[k]
-            far = (dy * dy + dx * dx) / total
-            nearest = min(nearest, far)
-            score[k] = np.log(s[ODDS, k] + 1e-300) - np.log(total) - 0.5 * far
-            best = max(best, score[k])
-        if nearest > JUMP:
-            jumped[j] = True
-            continue
-        weights = 0.0
-        for k in range(models):
-            score[k] = np.exp(score[k] - best)
-            weights += score[k]
-        for k in range(models):
-            total = s[PLACE, k] + noise_um2[k]
-            gain, lead = s[PLACE, k] / total, s[MIXED, k] / total
-            dy, dx = seen_um[j, 0] - s[Y, k], seen_um[j, 1] - s[X, k]
-            s[Y, k] += gain * dy
-            s[X, k] += gain * dx
-            s[VY, k] += lead * dy
-            s[VX, k] += lead * dx
-            s[PACE, k] -= lead * s[MIXED, k]
-            s[MIXED, k] *= 1 - gain
-            s[PLACE, k] *= 1 - gain
-            s[ODDS, k] = max(score[k] / weights, LEAST_ODDS)
-            away = 0.5 * (1 - gain) ** 2 * (dy * dy + dx * dx)
-            rest[0, k] += s[ODDS, k] * (away + s[PLACE, k])
-            quick = 0.5 * (s[VY, k] ** 2 + s[VX, k] ** 2) + s[PACE, k]
-            rest[1, k] += s[ODDS, k] * quick
-            rest[2, k] += s[ODDS, k]
-    return jumped, rest
-
-
-@njit(nogil=True, cache=True, fastmath=True)
-def look_ahead(
-    state: State,
-    rows: NDArray[np.int64],
-    steps: NDArray[np.float64],
-    mean_um: NDArray[np.float64],
-    cov_um2: NDArray[np.float64],
-) -> None:
-    """Write where some rows will be after each of some steps (horizon, 5, model).
-
-    Steps for each row and horizon: mean over the models; variance within and between
-    them. ``mean_um`` is (row, horizon, yx), ``cov_um2`` (row, horizon, yx, yx).
-    """
-    for j in range(len(rows)):
-        s = state[rows[j]]
-        for h in range(steps.shape[0]):
-            y = x = within = yy = yx = xx = 0.0
-            for k in range(state.shape[2]):
-                odds, path = s[ODDS, k], steps[h, 1, k]
-                # Differences from the first model keep the sums small: places are far
-                # from zero, their spread is not.
-                ky = s[Y, k] - s[Y, 0] + path * s[VY, k]
-                kx = s[X, k] - s[X, 0] + path * s[VX, k]
-                y += odds * ky
-                x += odds * kx
-                yy += odds * ky * ky
-                yx += odds * ky * kx
-                xx += odds * kx * kx
-                within += odds * (
-                    s[PLACE, k]
-                    + 2 * path * s[MIXED, k]
-                    + path * path * s[PACE, k]
-                    + steps[h, 2, k]
-                )
-            mean_um[j, h, 0], mean_um[j, h, 1] = s[Y, 0] + y, s[X, 0] + x
-            cov_um2[j, h, 0, 0] = within + max(yy - y * y, 0.0)
-            cov_um2[j, h, 0, 1] = cov_um2[j, h, 1, 0] = yx - y * x
-            cov_um2[j, h, 1, 1] = within + max(xx - x * x, 0.0)
 
 
 class Bank:
@@ -256,8 +67,11 @@ class Bank:
         self._ended = np.zeros(models)  # weights of tracks that are no more
         self._noise_um2 = (localisation_um * NOISE_LEVELS) ** 2  # (level,)
         self._measures = np.full(NOISE_LEVELS.size, ASSUMED_MEASURES)
-        self._ids = np.empty(0, np.int64)
+        self._ids = np.empty(0, np.int64)  # (track,) ascending
+        self._row = np.empty(0, np.int64)  # (track,) of the state
+        self._free = np.empty(0, np.int64)  # rows of no track
         self._state = np.empty((0, 8, models))
+        self._measured: NDArray[np.float64] | None = None  # (track,) see `noise_um2`
         self._time_s: float | None = None
 
     def noise_um2(self, track_id: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -268,8 +82,10 @@ class Bank:
         KeyError
             If an id was not among those of the last frame.
         """
-        odds = self._state[self._rows(track_id), ODDS]
-        return odds @ self._noise_um2[self._walks.level]
+        if self._measured is None:
+            odds = self._state[self._row, ODDS]
+            self._measured = odds @ self._noise_um2[self._walks.level]
+        return self._measured[self._places(track_id)]
 
     @property
     def common(self) -> NDArray[np.float64]:
@@ -300,18 +116,20 @@ class Bank:
             step_s = time_s - self._time_s
             another = -np.expm1(-step_s / ANOTHER_WALK_S)
             steps = self._walks.steps(step_s)
-            advance(self._state, steps, self._common, self._pace, another)
+            advance(self._state, self._row, steps, self._common, self._pace, another)
         known = self._keep(track_id)
         if later:
-            rows = np.flatnonzero(known & seen)
+            at = np.flatnonzero(known & seen)
             noise_um2 = self._noise_um2[self._walks.level]
-            jumped, rest = correct(self._state, rows, centre_um[rows], noise_um2)
+            rows = self._row[at]
+            jumped, rest = correct(self._state, rows, centre_um[at], noise_um2)
             self._learn_noise(rest)
             self._learn_speeds(rest)
-            self._begin(rows[jumped], centre_um)
+            self._begin(at[jumped], centre_um)
             self._time_s = time_s
         self._begin(np.flatnonzero(~known), centre_um)
         self._learn_common(live)
+        self._measured = None
 
     def predict(
         self,
@@ -325,7 +143,7 @@ class Bank:
         KeyError
             If an id was not among those of the last frame.
         """
-        rows = self._rows(track_id)
+        rows = self._row[self._places(track_id)]
         mean_um = np.empty((rows.size, horizons_s.size, 2))
         cov_um2 = np.empty((rows.size, horizons_s.size, 2, 2))
         steps = np.empty((horizons_s.size, 5, self._pace.size))
@@ -334,28 +152,52 @@ class Bank:
         look_ahead(self._state, rows, steps, mean_um, cov_um2)
         return mean_um, cov_um2
 
-    def _rows(self, track_id: NDArray[np.int64]) -> NDArray[np.int64]:
-        if not np.isin(track_id, self._ids).all():
+    def _places(self, track_id: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give where among the tracks of the last frame these are."""
+        place = np.searchsorted(self._ids, track_id)
+        last = self._ids.size - 1
+        if track_id.size and (
+            place.max() > last or (self._ids[place] != track_id).any()
+        ):
             raise KeyError("forecast of a track that was not observed in this frame")
-        return np.searchsorted(self._ids, track_id)
+        return place
 
     def _keep(self, track_id: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Keep the rows of these tracks, in their order; tell which had one."""
-        place = np.searchsorted(self._ids, track_id)
-        inside = np.minimum(place, max(self._ids.size - 1, 0))
+        """Give these tracks rows, and free those of others; tell which had one."""
         known = np.zeros(track_id.size, np.bool_)
+        ended = np.ones(self._ids.size, np.bool_)
+        row = np.empty(track_id.size, np.int64)
         if self._ids.size:
-            known = self._ids[inside] == track_id
-        ended = np.isin(self._ids, track_id, invert=True)
-        self._ended += self._state[ended, ODDS].sum(axis=0)
-        state = np.empty((track_id.size, 8, self._pace.size))
-        state[known] = self._state[inside[known]]
-        self._ids, self._state = track_id.copy(), state
+            place = np.searchsorted(self._ids, track_id)
+            place = np.minimum(place, self._ids.size - 1)
+            known = self._ids[place] == track_id
+            ended[place[known]] = False
+            row[known] = self._row[place[known]]
+        gone = self._row[ended]
+        self._ended += self._state[gone, ODDS].sum(axis=0)
+        self._free = np.concatenate((self._free, gone))
+        new = track_id.size - int(known.sum())
+        self._make_room(new - self._free.size)
+        left = self._free.size - new
+        row[~known] = self._free[left:]
+        self._free = self._free[:left]
+        self._ids, self._row = track_id.copy(), row
         return known
 
-    def _begin(self, rows: NDArray[np.int64], centre_um: NDArray[np.float64]) -> None:
-        self._state[rows, Y] = centre_um[rows, :1]
-        self._state[rows, X] = centre_um[rows, 1:]
+    def _make_room(self, missing: int) -> None:
+        """Add rows for this many tracks, and as many again as there are already."""
+        if missing <= 0:
+            return
+        old = len(self._state)
+        state = np.empty((2 * old + missing, 8, self._pace.size))
+        state[:old] = self._state
+        self._free = np.concatenate((self._free, np.arange(old, len(state))))
+        self._state = state
+
+    def _begin(self, at: NDArray[np.int64], centre_um: NDArray[np.float64]) -> None:
+        rows = self._row[at]
+        self._state[rows, Y] = centre_um[at, :1]
+        self._state[rows, X] = centre_um[at, 1:]
         self._state[rows, VY : VX + 1] = 0.0
         self._state[rows, PLACE] = self._noise_um2[self._walks.level]
         self._state[rows, MIXED] = 0.0
@@ -385,11 +227,12 @@ class Bank:
 
     def _learn_common(self, live: NDArray[np.bool_]) -> None:
         """One step of expectation maximisation of how common the walks are."""
-        present = self._state[live, ODDS].sum(axis=0)
+        odds = self._state[self._row, ODDS]
+        present = odds[live].sum(axis=0)
         self._ended *= min(1.0, 1000.0 / max(self._ended.sum(), 1.0))
         counts = ASSUMED_TRACKS * self._assumed + self._ended + present
         common = (1 - LEFT_OPEN) * counts / counts.sum() + LEFT_OPEN * self._assumed
         # The tracks were weighed by the former figures: weigh them by the new ones.
-        odds = self._state[:, ODDS] * (common / self._common)
-        self._state[:, ODDS] = odds / odds.sum(axis=1, keepdims=True)
+        odds *= common / self._common
+        self._state[self._row, ODDS] = odds / odds.sum(axis=1, keepdims=True)
         self._common = common
