@@ -10,6 +10,8 @@ import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("PYMM_SIGNALS_BACKEND", "psygnal")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # each worker has a core of its own
 
 try:
     import PySide6.QtGui  # noqa: F401
@@ -22,6 +24,16 @@ except ImportError as error:
         pytest.skip(f"Qt does not load here: {QT_MISSING}")
 else:
     pytest_plugins = ["pytestqt.plugin"]
+
+
+MOST_WORKERS = 4
+"""Every run of a whole loop is four processes more."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Share the whole suite between the cores; a part of it stays in one process."""
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return min(os.cpu_count() or 1, MOST_WORKERS) if whole else 0
 
 
 @pytest.fixture

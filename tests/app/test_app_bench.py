@@ -7,6 +7,8 @@ import pytest
 from tests.app.conftest import Refusal
 from tests.app.live_runs import result_of, vigil
 
+pytestmark = pytest.mark.timeout(300)
+
 KEYS = {
     "fps_asked",
     "fps_done",
@@ -24,7 +26,6 @@ KEYS = {
 }
 
 
-@pytest.mark.timeout(300)
 def test_the_benchmark_adds_up(tmp_path: Path) -> None:
     """Nothing is lost or left in flight, and every frame is accounted for."""
     done = vigil(
