@@ -71,7 +71,7 @@ def _render(
     field = render_field(world, seed, size_px, mix)
     image = look(field, world, seed, settings.modality)
     edge = max(round(size_px / ratio), settings.size_px)
-    return from_simulated(field, image, edge, settings.size_px)
+    return from_simulated(field, image, (edge, settings.size_px), settings.modality)
 
 
 def draw_mix(settings: Fields, rng: np.random.Generator) -> Mix:
@@ -84,24 +84,37 @@ def draw_mix(settings: Fields, rng: np.random.Generator) -> Mix:
 def look(
     field: SimulatedField, world: World, seed: int, modality: Contrast
 ) -> NDArray[np.uint16]:
-    """Give what the live path shows the network (y, x), in counts of coded phase.
-
-    Phase is retrieved as in the live path. The grey levels of single shots are brought
-    to the same counts, so that all that follows treats the modalities alike.
-    """
+    """Give the coded phase (y, x), retrieved as in the live path, or a single shot."""
     shot = shoot(field, world, seed, modality)
     if modality == "slim":
         return PhaseRetrieval(stand_of(world), field.labels.shape)(shot)
-    offset, scale = grey_level(shot[0], modality)
+    return np.asarray(shot[0])
+
+
+def in_phase_counts(
+    image: NDArray[np.uint16], modality: Contrast
+) -> NDArray[np.uint16]:
+    """Bring the grey level of a single shot (y, x) to counts of coded phase.
+
+    So all that follows treats the modalities alike. The shot is at the pixel size of
+    the network by then, as in the live path: averaged noise spans less.
+    """
+    if modality == "slim":
+        return image
+    offset, scale = grey_level(image, modality)
     zero, per_count = slim_grey_level()
-    counts = (shot[0].astype(np.float32) - offset) * (scale / per_count) + zero
+    counts = (image.astype(np.float32) - offset) * (scale / per_count) + zero
     return np.asarray(np.rint(counts.clip(0, 65_535)), np.uint16)
 
 
 def from_simulated(
-    field: SimulatedField, image: NDArray[np.uint16], edge_px: int, size_px: int
+    field: SimulatedField,
+    image: NDArray[np.uint16],
+    edges_px: tuple[int, int],
+    modality: Contrast,
 ) -> TrainingField:
-    """Bring a field to ``edge_px``, cut ``size_px`` of it, and derive the targets."""
+    """Bring a field to the first edge, cut the second of it, and derive the targets."""
+    edge_px, size_px = edges_px
     states = np.zeros(int(field.ids.max(initial=0)) + 1, np.uint8)
     states[field.ids] = field.state
     labels = field.labels
@@ -109,6 +122,7 @@ def from_simulated(
         grid = (edge_px, edge_px)
         labels = cv2.resize(labels, grid, interpolation=cv2.INTER_NEAREST_EXACT)
         image = resample(image, grid)
+    image = in_phase_counts(image, modality)
     cut = np.s_[:size_px, :size_px]
     labels, image = (np.ascontiguousarray(plane[cut]) for plane in (labels, image))
     joined = join_fragments(labels)

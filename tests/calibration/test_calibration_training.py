@@ -43,6 +43,7 @@ from calibration.training.train import train
 from inference.architectures import EUNetShape, StemUNetShape
 from inference.cards import load_model
 from inference.nets.eunet import EUNet
+from inference.pixels import GREY_SPAN, percentiles, slim_grey_level
 
 SMALL = Recipe(
     name="small",
@@ -295,6 +296,20 @@ def test_a_network_without_encoder_takes_no_file_for_one() -> None:
 
     with pytest.raises(ValidationError, match=r"take an eunet or a vgg_unet"):
         Recipe.model_validate({"encoder": encoder})
+
+
+def test_single_shots_are_levelled_at_the_pixel_size_of_the_network() -> None:
+    """As in the live path: the span of the resampled image is stretched to 3."""
+    settings = Fields(
+        worlds=("cho_40x",), modality="brightfield", um_per_px=0.65, size_px=256
+    )
+
+    shown = make_field(settings, FIRST_TRAINING_SEED).phase
+
+    zero, per_count = slim_grey_level()
+    low, median, high = percentiles(shown, (1.0, 50.0, 99.8))
+    assert median == pytest.approx(zero, abs=2)
+    assert (high - low) * per_count == pytest.approx(GREY_SPAN, abs=2 * per_count)
 
 
 def test_metrics_of_a_known_table() -> None:
