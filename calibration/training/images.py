@@ -20,17 +20,17 @@ from calibration.datasets.records import Boxes, ImageSet, Sample
 from calibration.models.images import counts as counts_of
 from calibration.training.fields import (
     TrainingField,
+    in_phase_counts,
     separation_target,
 )
 from calibration.training.losses import IGNORED, UNTOLD
 from calibration.training.recipe import Contrast, Images, Recipe
-from inference.pixels import grey_level, network_shape, resample, slim_grey_level
+from inference.pixels import network_shape, resample
 
 ROOT_VARIABLE = "VIGIL_REAL_DATA"
 """Environment variable with the folder below which recipes name theirs."""
 _RIM = 0.15
 """Of the sides of a box: what is ignored around it."""
-_BRIGHTEST = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +130,8 @@ def from_image(sample: Sample, um_per_px: float, modality: Contrast) -> Training
     grid = network_shape((height, width), sample.pixel_size_um, um_per_px)
     labels, states = _truth(sample, grid)
     seen = resample(counts_of(sample.image), grid)
-    offset, scale = grey_level(seen, modality)  # after resampling, as when it is live
-    zero, per_count = slim_grey_level()
-    coded = (seen.astype(np.float32) - offset) * (scale / per_count) + zero
     return TrainingField(
-        phase=np.rint(coded.clip(0, _BRIGHTEST)).astype(np.uint16),
+        phase=in_phase_counts(seen, modality),
         labels=labels,
         joined=labels,
         separation=separation_target(np.where(states[labels] == IGNORED, 0, labels)),
