@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from acquisition.errors import BadConfig, RunFailed
 from calibration.benchmarks.tracking_figures import Tracked, score, track
 from calibration.benchmarks.tracking_peers import ABSENT, MEMORY, PEERS, Peer
 from calibration.benchmarks.tracking_scenes import (
+    CROSSING_MERGED,
     DISHES,
     FRAME_S,
     WELL_EDGE,
@@ -34,6 +36,8 @@ FRAMES = {50: 100, 500: 40, 5000: 8}
 """Frames of a scene by its number of cells."""
 GATE, NEAR = 20.0, 8.0
 """Gate of all trackers on the dishes, and how near a match lies."""
+APART_FRAMES = 3
+"""So long after two cells parted their names are looked at."""
 WELL_GATE, WELL_NEAR = 25.0, 6.0
 WELLS, PER_ROW, PITCH = 60, 10, 100.0
 WELL_CELLS = (2, 3, 4)
@@ -274,12 +278,21 @@ def _crossings(wishes: Wishes) -> dict[str, int]:
         made = make_crossings(seed)
         mixed["pairs"] += made.truth.shape[1] // 2
         for key, weight in (("with_term", 1.0), ("without_term", 0.0)):
-            options = Tracking(
-                max_speed_um_per_min=GATE, memory_frames=MEMORY, contact_weight=weight
-            )
-            done = track(made.found, options, FRAME_S)
-            mixed[key] += score(made.truth, done.shown, NEAR).switches
+            mixed[key] += count_mixed_up(made, weight)
     return mixed
+
+
+def count_mixed_up(made: Scene, weight: float) -> int:
+    """Give the pairs with other names than before, once apart for `APART_FRAMES`."""
+    options = Tracking(
+        max_speed_um_per_min=GATE, memory_frames=MEMORY, contact_weight=weight
+    )
+    shown = track(made.found, options, FRAME_S).shown
+    names = []
+    for frame in (0, CROSSING_MERGED[-1] + APART_FRAMES):
+        away, at = cKDTree(shown[frame][1]).query(made.truth[frame])
+        names.append(np.where(away < NEAR, shown[frame][0][at], 0))
+    return int((names[0] != names[1]).reshape(-1, 2).any(axis=1).sum())
 
 
 def _with_masks() -> float:

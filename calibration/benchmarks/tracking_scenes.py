@@ -176,28 +176,34 @@ CROSSINGS, CROSSING_FRAMES = 40, 24
 CROSSING_RADIUS = 8.0
 CROSSING_PHASES = (0.8, 1.2)
 """Mean phase of the two of a pair, in rad: they are of one size."""
-CROSSING_MERGED = range(10, 13)
-"""Frames in which two that met are one object."""
+CROSSING_MERGED = range(9, 15)
+"""Frames in which two that met are one object ..."""
+CROSSING_APART = 5.0
+"""... and how far each is from its middle then."""
+CROSSING_TURN = (np.pi / 3, 2 * np.pi / 3)
+"""Angle by which they turn about one another while they are one: about a quarter."""
+CROSSING_STEP = 4.0
 
 
 def make_crossings(seed: int) -> Scene:
-    """Let unlike cells run into one another; half of the pairs bounce, half cross.
+    """Let unlike cells meet, turn about one another, and part again.
 
-    Objects have a fourth column, their mean phase.
+    Neither place nor course tell who is who then. Objects have a fourth column, their
+    mean phase.
     """
     rng = np.random.default_rng(seed)
     pairs = np.arange(CROSSINGS)
     middle = 200.0 * np.stack(np.divmod(pairs, 8), axis=1)
     turn = rng.uniform(0, 2 * np.pi, CROSSINGS)
-    way = np.stack((np.sin(turn), np.cos(turn)), axis=1)
-    # A crossing or bouncing course, side by side by half a radius in between.
-    along = np.linspace(-44, 44, CROSSING_FRAMES)
-    aside = 4.0 * np.stack((-way[:, 1], way[:, 0]), axis=1)
+    turned = rng.choice((-1, 1), CROSSINGS) * rng.uniform(*CROSSING_TURN, CROSSINGS)
     truth = np.empty((CROSSING_FRAMES, 2 * CROSSINGS, 2))
-    bounces = pairs % 2 == 0
-    for frame, at in enumerate(along):
-        here = np.where(bounces, -abs(at), at)[:, None] * way
-        truth[frame, 0::2], truth[frame, 1::2] = middle + here + aside, middle - here
+    first, last = CROSSING_MERGED[0], CROSSING_MERGED[-1]
+    for frame in range(CROSSING_FRAMES):
+        apart = CROSSING_APART + CROSSING_STEP * max(first - frame, frame - last, 0)
+        done = np.clip((frame - first + 1) / (last - first + 2), 0, 1)
+        angle = turn + done * turned
+        here = apart * np.stack((np.sin(angle), np.cos(angle)), axis=1)
+        truth[frame, 0::2], truth[frame, 1::2] = middle + here, middle - here
     found = []
     for frame, place in enumerate(truth):
         phases = np.tile(CROSSING_PHASES, CROSSINGS)

@@ -32,9 +32,10 @@ def tracks(centre_um, unseen_s=60.0):
     """Give tracks of cells of one size at these places."""
     centre_um = np.asarray(centre_um, np.float64).reshape(-1, 2)
     count = len(centre_um)
-    table = make_table(count, len(WALKS.walk))
+    table = make_table(count)
     table.expected[:, :2] = centre_um
-    table.state[:] = begin(centre_um, 1.0, WALKS, WALKS.even())
+    table.anchor[:] = centre_um
+    table.state[:] = begin(count, 1.0, WALKS, WALKS.even())
     table.value[:, UNSEEN_S] = unseen_s
     table.number[:, WHOLE] = 1
     return table

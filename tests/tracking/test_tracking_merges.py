@@ -83,6 +83,20 @@ def test_division_names_both_daughters():
     assert last.track_id.tolist() == [2, 3, 4, 5]
 
 
+def test_points_without_a_size_divide_by_their_places():
+    """Two points left and right of where one was are its daughters."""
+    rng = np.random.default_rng(0)
+    still = np.array([[0.0, 0.0], [90.0, 0.0], [50.0, 90.0]])
+    apart = np.array([[0.0, -7.0], [0.0, 7.0], [90.0, 0.0], [50.0, 90.0]])
+    frames = [
+        (at + rng.normal(0, 0.5, at.shape), 300.0) for at in [still] * 8 + [apart]
+    ]
+
+    last = follow(frames, replace_options(FAST, confirm_frames=1))[-1]
+
+    assert last.parent.tolist() == [0, 0, 1, 1]
+
+
 def test_swap_in_a_contact_is_undone():
     """Unlike cells that bounce off one another have their own names in the end."""
     tracker = Tracker(replace_options(FAST, contact_weight=0.0))

@@ -20,6 +20,12 @@ def follow(scenes, options=SETTINGS):
     return [tracker.update(scene) for scene in scenes]
 
 
+def shifted(scene, away_um):
+    """Give the scene with its stage moved along."""
+    stage = tuple(np.zeros(2) + away_um)
+    return replace(scene, info=replace(scene.info, stage_yx_um=stage))
+
+
 def test_walking_cells_keep_their_names():
     """Cells that walk a micrometre a frame are never mixed up."""
     path_um = walk(100, 40, 0.7, seed=1)
@@ -56,6 +62,31 @@ def test_unseen_cell_coasts_and_comes_back():
     assert results[4].missed_frames.tolist() == [2, 0]
     assert results[5].track_id.tolist() == [1, 2]
     assert results[5].label.tolist() == [1, 2]
+
+
+def test_cell_of_the_first_frame_that_is_missed_at_once_comes_back():
+    """A cell seen in the first frame only keeps its name while it is remembered."""
+    here = [[[0.0, 0.0], [90.0, 0.0]], [[90.0, 0.0]], [[0.0, 0.0], [90.0, 0.0]]]
+
+    results = follow(make_scene(at, 24.0 * i) for i, at in enumerate(here))
+
+    assert results[2].track_id.tolist() == [1, 2]
+    assert results[2].label.tolist() == [1, 2]
+
+
+def test_places_far_from_the_origin_of_the_stage_are_as_exact():
+    """A tenth of a metre away a cell is followed to less than a nanometre as well."""
+    path_um = walk(20, 10, 0.7, seed=2)
+    far_um = np.array([1e5, -1e5])
+
+    near, far = (
+        [shifted(make_scene(at + away, 24.0 * i), away) for i, at in enumerate(path_um)]
+        for away in (0.0, far_um)
+    )
+
+    for one, other in zip(follow(near), follow(far), strict=True):
+        assert np.array_equal(one.track_id, other.track_id)
+        assert np.allclose(one.centre_um + far_um, other.centre_um, atol=1e-3)
 
 
 def test_cell_gone_for_longer_than_memory_ends():

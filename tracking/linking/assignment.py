@@ -40,7 +40,7 @@ def assign(
     return solve(first, column, cost, columns, unassigned)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def solve(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 - one kernel
     first, column, cost, columns, unassigned
 ):

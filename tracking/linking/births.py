@@ -5,13 +5,13 @@ import math
 from numba import njit
 
 from tracking.linking.divisions import is_one_cell
+from tracking.linking.merges import shift
 from tracking.linking.motion import (
-    FIELDS,
+    LANES,
+    NONE,
     PP,
     VV,
     WEIGHT,
-    X,
-    Y,
     summarise,
 )
 from tracking.linking.table import (
@@ -36,23 +36,23 @@ from tracking.linking.table import (
     WHOLE,
 )
 
+ASIDE = 0.3
+"""Two cells in one blob lie about so many radii from its middle, on a given axis."""
 LONG_APART = 1000
 """Frames that a new track counts as apart from others."""
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def bear(table, rows, found, cell, learnt, power, rules):  # type: ignore[no-untyped-def]  # noqa: PLR0913 - columns of records
     """Begin a track on the cell, in the next row."""
     state = table.state[rows]
-    for walk in range(state.shape[1]):
-        for field in range(FIELDS):
-            state[field, walk] = 0.0
-        state[Y, walk] = found.centre_um[cell, 0]
-        state[X, walk] = found.centre_um[cell, 1]
-        state[PP, walk] = rules.noise_um2
-        state[VV, walk] = power[walk]
-        state[WEIGHT, walk] = learnt.prior[walk]
-    table.expected[rows] = summarise(state)
+    table.anchor[rows] = found.centre_um[cell]
+    state[:] = NONE
+    for walk in range(LANES):
+        state[PP + walk] = rules.noise_um2
+        state[VV + walk] = power[walk]
+        state[WEIGHT + walk] = learnt.prior[walk]
+    summarise(table.state, table.anchor, table.expected, rows)
     table.number[rows, TRACK_ID] = 0
     learnt.born[0] += 1
     table.number[rows, BORN] = learnt.born[0]
@@ -74,18 +74,28 @@ def bear(table, rows, found, cell, learnt, power, rules):  # type: ignore[no-unt
     table.number[rows, WELL] = found.well[cell]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def share_blob(table, row, rider):  # type: ignore[no-untyped-def]
-    """Make two new tracks of one blob: each has half of it."""
+    """Make two new tracks of one blob: each has half of it.
+
+    They begin on two sides of its middle, for cells are never in one place; which sides
+    is not known, but whoever lies on one then is likely to part to it.
+    """
     table.number[rider, CARRIER] = row
     for one, other in ((row, rider), (rider, row)):
         table.look[one, LOG_AREA] -= math.log(2)
         table.look[one, LOG_MASS] -= math.log(2)
         table.number[one, PARTNER] = other
         table.number[one, APART] = 0
+    aside = ASIDE * math.sqrt(math.exp(table.look[row, LOG_AREA]) / math.pi)
+    for one, way in ((row, -aside), (rider, aside)):
+        shift(table, one, way, 0.0)
+        for walk in range(PP, PP + LANES):
+            table.state[one, walk] += aside * aside
+        summarise(table.state, table.anchor, table.expected, one)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def parts(table, found, cell, whole, learnt):  # type: ignore[no-untyped-def]
     """Note what the tracks were of which new cells are parts, before the update."""
     for new in range(whole.size):
@@ -99,7 +109,7 @@ def parts(table, found, cell, whole, learnt):  # type: ignore[no-untyped-def]
         table.look[row] = found.look[cell[row]]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def mark_part(table, row, went, whole, rules):  # type: ignore[no-untyped-def]
     """Say of a new track of what it is a part, if of anything."""
     if whole == NOBODY or went[whole] == NOBODY:

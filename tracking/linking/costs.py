@@ -13,10 +13,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from tracking.linking.motion import TAIL, likelihood
+from tracking.linking.motion import TAIL, UNIT, likelihood
 from tracking.linking.table import (
     LOG_AREA,
+    MISSED,
     NOBODY,
+    TRACK_ID,
     UNSEEN_S,
     WELL,
     WHOLE,
@@ -26,9 +28,20 @@ NEAREST = 16
 """A track considers so many cells at most, the nearest ones."""
 SQUARES = 512
 """The grid has at most so many squares on a side."""
-TINIEST = 1e-300
+TINIEST = np.float32(1e-30)
 GATE_SIGMAS = 4.0
 """Measured centres differ by less than this many standard deviations."""
+GIVE_UP = 28.0
+"""Price of leaving a track unseen: -2 log(P(missed) x new cells per um2), for 2 %
+missed and 1e-5 new cells per um2 and frame."""
+TENTATIVE = 4.0
+"""A track that is not believed yet pays so much more for a cell."""
+MISSED_ONCE, MISSED_LONGER = 8.0, 12.0
+"""And so does one that was missed, for most that are missed have gone: about
+2 log(P(missed again) / P(missed)). The simulated scenes do not tell 4.5 and 7 apart."""
+CANNOT_LEAVE = 12.0
+"""A cell that cannot leave would rather be one that is so much dearer than be unseen:
+there are hardly any others that the one found could be."""
 
 
 class Rules(NamedTuple):
@@ -53,82 +66,117 @@ class Candidates(NamedTuple):
     cost: NDArray[np.float64]  # (candidate,)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def gate_um(rules, unseen_s):  # type: ignore[no-untyped-def]
     """Give how far a cell unseen for so long is looked for."""
     return GATE_SIGMAS * np.sqrt(rules.noise_um2) + rules.speed_um_per_s * unseen_s
 
 
-@njit(nogil=True, cache=True)
-def find_candidates(table, rows, found, rules):  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR0915 - one kernel
+@njit(nogil=True, cache=True, error_model="numpy")
+def lay_grid(centre, pitch):  # type: ignore[no-untyped-def]
+    """Sort places (cell, yx) into squares of a grid, row by row.
+
+    Returns
+    -------
+    The start of every square (square + 1,), the cells in this order, their places, and
+    the origin, pitch and squares on both axes.
+    """
+    cells = len(centre)
+    low_y, low_x, high_y, high_x = np.inf, np.inf, -np.inf, -np.inf
+    for cell in range(cells):
+        low_y, high_y = min(low_y, centre[cell, 0]), max(high_y, centre[cell, 0])
+        low_x, high_x = min(low_x, centre[cell, 1]), max(high_x, centre[cell, 1])
+    pitch = max(pitch, (high_y - low_y) / SQUARES, (high_x - low_x) / SQUARES)
+    across = int((high_x - low_x) / pitch) + 1
+    down = int((high_y - low_y) / pitch) + 1
+    square = np.empty(cells, np.int32)
+    start = np.zeros(across * down + 2, np.int32)
+    for cell in range(cells):
+        at = int((centre[cell, 0] - low_y) / pitch) * across
+        square[cell] = at + int((centre[cell, 1] - low_x) / pitch)
+        start[square[cell] + 2] += 1
+    for at in range(2, start.size):
+        start[at] += start[at - 1]
+    inside, place = np.empty(cells, np.int32), np.empty((cells, 2))
+    for cell in range(cells):
+        to = start[square[cell] + 1]
+        start[square[cell] + 1] += 1
+        inside[to] = cell
+        place[to, 0], place[to, 1] = centre[cell, 0], centre[cell, 1]
+    return start[:-1], inside, place, (low_y, low_x, pitch, down, across)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def find_candidates(table, rows, found, rules):  # type: ignore[no-untyped-def]  # noqa: C901, PLR0915 - one kernel
     """Give every track the nearest cells inside its gate, and their costs.
 
-    Steps: (1) chains of cells per grid square; (2) for each track the squares that its
-    gate covers, keeping the nearest cells in order of distance; (3) prices.
+    Steps: (1) the cells of every square of a grid; (2) for each track the squares that
+    its gate covers, keeping the nearest cells in order of distance; (3) prices.
     """
+    number, value, anchor, state, expected, look, _ = table
+    centre_um, whole, wells, looks = (
+        found.centre_um,
+        found.whole,
+        found.well,
+        found.look,
+    )
     cells = found.label.size
     first = np.zeros(rows + 1, np.int64)
     cell_of = np.empty(rows * NEAREST, np.int64)
     cost = np.empty(rows * NEAREST)
     if cells == 0 or rows == 0:
         return first, cell_of[:0], cost[:0]
-    centre = found.centre_um
-    low_y, low_x, high_y, high_x = np.inf, np.inf, -np.inf, -np.inf
-    for cell in range(cells):
-        low_y, high_y = min(low_y, centre[cell, 0]), max(high_y, centre[cell, 0])
-        low_x, high_x = min(low_x, centre[cell, 1]), max(high_x, centre[cell, 1])
+    still = GATE_SIGMAS * np.sqrt(rules.noise_um2)
     pitch = gate_um(rules, rules.step_s)
-    pitch = max(pitch, (high_y - low_y) / SQUARES, (high_x - low_x) / SQUARES)
-    across = int((high_x - low_x) / pitch) + 1
-    down = int((high_y - low_y) / pitch) + 1
-    head = np.full(across * down, -1, np.int32)
-    after = np.empty(cells, np.int32)
-    for cell in range(cells - 1, -1, -1):
-        square = int((centre[cell, 0] - low_y) / pitch) * across
-        square += int((centre[cell, 1] - low_x) / pitch)
-        after[cell] = head[square]
-        head[square] = cell
-
+    start, inside, place, (low_y, low_x, pitch, down, across) = lay_grid(
+        centre_um, pitch
+    )
+    noise = np.float32(rules.noise_um2)
     near_cell = np.empty(NEAREST, np.int64)
     near = np.empty(NEAREST)
     total = 0
     for row in range(rows):
         first[row] = total
-        y, x = table.expected[row, 0], table.expected[row, 1]
-        reach = gate_um(rules, table.value[row, UNSEEN_S])
+        y, x = expected[row, 0], expected[row, 1]
+        well = number[row, WELL]
+        reach = still + rules.speed_um_per_s * value[row, UNSEEN_S]
+        square = reach * reach
         top = max(int(np.floor((y - reach - low_y) / pitch)), 0)
         bottom = min(int(np.floor((y + reach - low_y) / pitch)), down - 1)
         left = max(int(np.floor((x - reach - low_x) / pitch)), 0)
         right = min(int(np.floor((x + reach - low_x) / pitch)), across - 1)
         count = 0
-        for square_row in range(top, bottom + 1):
-            for square_column in range(left, right + 1):
-                cell = head[square_row * across + square_column]
-                while cell >= 0:
-                    dy, dx = centre[cell, 0] - y, centre[cell, 1] - x
-                    far = dy * dy + dx * dx
-                    inside = far <= reach * reach
-                    if count == NEAREST:
-                        inside = inside and far < near[count - 1]
-                    if table.number[row, WELL] != NOBODY:
-                        inside = inside and found.well[cell] == table.number[row, WELL]
-                    if inside:
-                        at = min(count, NEAREST - 1)
-                        while at > 0 and near[at - 1] > far:
-                            near[at], near_cell[at] = near[at - 1], near_cell[at - 1]
-                            at -= 1
-                        near[at], near_cell[at] = far, cell
-                        count = min(count + 1, NEAREST)
-                    cell = after[cell]
+        for line in range(top * across, (bottom + 1) * across, across):
+            if left > right:
+                break
+            for here in range(start[line + left], start[line + right + 1]):
+                dy, dx = place[here, 0] - y, place[here, 1] - x
+                far = dy * dy + dx * dx
+                if far > square or (count == NEAREST and far >= near[count - 1]):
+                    continue
+                cell = inside[here]
+                if well != NOBODY and wells[cell] != well:
+                    continue
+                at = min(count, NEAREST - 1)
+                while at > 0 and near[at - 1] > far:
+                    near[at], near_cell[at] = near[at - 1], near_cell[at - 1]
+                    at -= 1
+                near[at], near_cell[at] = far, cell
+                count = min(count + 1, NEAREST)
+        more = doubt(number, row) if count else 0.0
         for at in range(count):
-            cell_of[total] = near_cell[at]
             cell = near_cell[at]
+            cell_of[total] = cell
             density = likelihood(
-                table.state, row, centre[cell, 0], centre[cell, 1], rules.noise_um2
+                state,
+                row,
+                np.float32(centre_um[cell, 0] - anchor[row, 0]),
+                np.float32(centre_um[cell, 1] - anchor[row, 1]),
+                noise,
             )
-            price = -2 * np.log(density + TINIEST)
-            if table.number[row, WHOLE] and found.whole[cell]:
-                change = found.look[cell, LOG_AREA] - table.look[row, LOG_AREA]
+            price = more - 2.0 * np.log(density + TINIEST)
+            if number[row, WHOLE] and whole[cell]:
+                change = looks[cell, LOG_AREA] - look[row, LOG_AREA]
                 price += size_price(change, rules)
             cost[total] = price
             total += 1
@@ -136,8 +184,23 @@ def find_candidates(table, rows, found, rules):  # type: ignore[no-untyped-def] 
     return first, cell_of[:total], cost[:total]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
+def doubt(number, row):  # type: ignore[no-untyped-def]
+    """Give what a track pays more that may be none, or may have ended.
+
+    One that cannot leave its well pays less.
+    """
+    if number[row, WELL] != NOBODY and number[row, TRACK_ID] > 0:
+        return -CANNOT_LEAVE
+    more = TENTATIVE if number[row, TRACK_ID] == 0 else 0.0
+    missed = number[row, MISSED]
+    if missed > 0:
+        more += MISSED_ONCE if missed == 1 else MISSED_LONGER
+    return more
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def size_price(change, rules):  # type: ignore[no-untyped-def]
     """Give the cost of a change of the logarithm of the area."""
-    away = change / rules.area_sigma
-    return rules.size_weight * (TAIL + 1) * np.log1p(away * away / TAIL)
+    away = np.float32(change / rules.area_sigma)
+    return rules.size_weight * (TAIL + 1) * np.log(UNIT + away * away / TAIL)

@@ -10,6 +10,7 @@ import math
 import numpy as np
 from numba import njit
 
+from tracking.linking.motion import likelihood
 from tracking.linking.table import (
     LOG_AREA,
     LOG_MASS,
@@ -29,40 +30,48 @@ TWICE = 0.25
 """Two cells are about so near, in the logarithm of the area, to twice the typical."""
 SPREADS = 4.0
 """A pair is told from a large cell where cells vary less than this allows."""
+FITS_BETTER = 8.0
+"""Of points, which have no mass, a new one and a known one are the parts of one that
+divided if their middle was so many times more likely its next place."""
 OLD_ENOUGH = 5
 """Frames in which a mother must have been seen."""
 REACH_RADII = 2.5
 """The parts lie within so many radii of where the one was expected."""
 
 
-@njit(nogil=True, cache=True)
-def find_whole(table, found, new, main):  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True, error_model="numpy")
+def find_whole(table, found, new, main, learnt, rules):  # type: ignore[no-untyped-def]
     """Give the track of which a new cell is a part, or `NOBODY`; before its update.
 
     The cells are ordered from top to bottom, so only those nearby are looked at.
     """
     best, least = NOBODY, np.inf
+    centre, look, expected = found.centre_um, table.look, table.expected
     mass = math.exp(found.look[new, LOG_MASS])
     # Of the whole the new cell holds a quarter at least, hence the bound of its radius.
     widest = REACH_RADII * math.sqrt(4 * math.exp(found.look[new, LOG_AREA]) / math.pi)
     for way in (-1, 1):
         at = new + way
-        while 0 <= at < found.label.size:
-            if abs(found.centre_um[at, 0] - found.centre_um[new, 0]) > 2 * widest:
+        while 0 <= at < main.size:
+            if abs(centre[at, 0] - centre[new, 0]) > 2 * widest:
                 break
             row = main[at]
-            if row != NOBODY and _balanced(table, row, found, at, mass):
-                dy = found.centre_um[new, 0] - table.expected[row, 0]
-                dx = found.centre_um[new, 1] - table.expected[row, 1]
-                area = math.exp(table.look[row, LOG_AREA])
+            if row != NOBODY and abs(centre[at, 1] - centre[new, 1]) < 2 * widest:
+                dy = centre[new, 0] - expected[row, 0]
+                dx = centre[new, 1] - expected[row, 1]
+                radius = math.sqrt(math.exp(look[row, LOG_AREA]) / math.pi)
                 away = math.hypot(dy, dx)
-                if away < least and away < REACH_RADII * math.sqrt(area / math.pi):
+                if away < min(least, REACH_RADII * radius) and (
+                    _balanced(table, row, found, at, mass)
+                    if learnt.sized[0]
+                    else _around(table, row, found, (at, new), rules)
+                ):
                     best, least = row, away
             at += way
     return best
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _balanced(table, row, found, cell, mass):  # type: ignore[no-untyped-def]
     if table.number[row, TRACK_ID] == 0 or not (
         table.number[row, WHOLE] and found.whole[cell]
@@ -75,14 +84,32 @@ def _balanced(table, row, found, cell, mass):  # type: ignore[no-untyped-def]
     return abs(math.log((left + mass) / before)) < BALANCE
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
+def _around(table, row, found, parts, rules):  # type: ignore[no-untyped-def]
+    """Say whether the middle of two cells fits a track far better than its own."""
+    if table.number[row, TRACK_ID] == 0:
+        return False
+    one, other = parts
+    noise = np.float32(rules.noise_um2)
+    y = found.centre_um[one, 0] - table.anchor[row, 0]
+    x = found.centre_um[one, 1] - table.anchor[row, 1]
+    half_y = (found.centre_um[other, 0] - found.centre_um[one, 0]) / 2
+    half_x = (found.centre_um[other, 1] - found.centre_um[one, 1]) / 2
+    alone = likelihood(table.state, row, np.float32(y), np.float32(x), noise)
+    middle = likelihood(
+        table.state, row, np.float32(y + half_y), np.float32(x + half_x), noise
+    )
+    return middle > FITS_BETTER * alone
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def is_one_cell(table, row, learnt):  # type: ignore[no-untyped-def]
     """Say whether a track was a single cell, so that it divided and did not part."""
     area = table.look[row, LOG_AREA]
     return table.number[row, SEEN] >= OLD_ENOUGH and area < learnt.size[0] + ONE_CELL
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def is_pair(look, learnt):  # type: ignore[no-untyped-def]
     """Say whether a blob seen for the first time is two cells: twice a typical one.
 

@@ -5,21 +5,14 @@ touched, a candidate that looks like one of those costs more for it; and when bo
 been seen for a while again, the names are exchanged if that fits the looks better.
 """
 
-import math
-
-import numpy as np
 from numba import njit
 
 from tracking.linking.table import (
     APART,
     DESCRIPTORS,
-    ELONGATION,
-    LOG_AREA,
-    LOG_MASS,
     NOBODY,
     PARENT,
     PARTNER,
-    PHASE,
     SEEN,
     TRACK_ID,
     WHOLE,
@@ -38,22 +31,7 @@ LEARNING = 0.002
 """Share of one sighting in the variance of the looks."""
 
 
-@njit(nogil=True, cache=True)
-def describe(order, area, mass, phase, axes, look):  # type: ignore[no-untyped-def]
-    """Fill the looks (cell, descriptor) of the cells in this order."""
-    for to in range(order.size):
-        cell = order[to]
-        look[to, LOG_AREA] = math.log(area[cell])
-        # Frames without phase know no mass; the area balances as well then.
-        known = mass[cell] > 0
-        look[to, LOG_MASS] = math.log(mass[cell]) if known else look[to, LOG_AREA]
-        finite = math.isfinite(phase[cell])
-        look[to, PHASE] = phase[cell] if finite else 0.0
-        long, short = axes[cell, 0], axes[cell, 1]
-        look[to, ELONGATION] = math.log(long / short) if long > short > 0 else 0.0
-
-
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def unlikeness(one, other, variance):  # type: ignore[no-untyped-def]
     """Give how differently two looks (descriptor,) are, in variances."""
     total = 0.0
@@ -63,17 +41,18 @@ def unlikeness(one, other, variance):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def add_contact_terms(table, found, first, cell_of, cost, learnt, rules):  # type: ignore[no-untyped-def]  # noqa: PLR0913 - columns
     """Add to the cost of cells that look like a former neighbour, in place."""
+    number = table.number
     for row in range(first.size - 1):
-        if table.number[row, TRACK_ID] == 0 or table.number[row, APART] > rules.lag:
+        if number[row, TRACK_ID] == 0 or number[row, APART] > rules.lag:
             continue
         for which in range(2):
-            other = table.number[row, PARTNER + which]
+            other = number[row, PARTNER + which]
             if other == NOBODY:
                 continue
-            if not (table.number[row, WHOLE] and table.number[other, WHOLE]):
+            if not (number[row, WHOLE] and number[other, WHOLE]):
                 continue
             for at in range(first[row], first[row + 1]):
                 cell = cell_of[at]
@@ -86,19 +65,26 @@ def add_contact_terms(table, found, first, cell_of, cost, learnt, rules):  # typ
                 cost[at] += rules.contact_weight * more
 
 
-@njit(nogil=True, cache=True)
-def remember(look, row, new, variance):  # type: ignore[no-untyped-def]
-    """Take the look of a cell that was seen alone and whole; learn how looks vary."""
+@njit(nogil=True, cache=True, error_model="numpy")
+def remember(look, row, new, cell, limit, changed):  # type: ignore[no-untyped-def]
+    """Take the look of a cell seen alone and whole; adds its squared change."""
     for at in range(DESCRIPTORS):
-        change = new[at] - look[row, at]
-        limit = 3 * np.sqrt(variance[at])
-        bounded = min(max(change, -limit), limit)
-        change = bounded * bounded - variance[at]
-        variance[at] = max(variance[at] + LEARNING * change, LEAST_VARIANCE)
+        bounded = min(max(new[cell, at] - look[row, at], -limit[at]), limit[at])
+        changed[at] += bounded * bounded
         look[row, at] += MEMORY * bounded
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
+def learn_looks(changed, count, variance):  # type: ignore[no-untyped-def]
+    """Move the variances of looks towards the mean of so many squared changes."""
+    if count:
+        share = 1 - (1 - LEARNING) ** count
+        for at in range(DESCRIPTORS):
+            change = changed[at] / count - variance[at]
+            variance[at] = max(variance[at] + share * change, LEAST_VARIANCE)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def touch(table, row, other):  # type: ignore[no-untyped-def]
     """Note that a track touches another now."""
     table.number[row, APART] = 0
@@ -109,33 +95,34 @@ def touch(table, row, other):  # type: ignore[no-untyped-def]
     table.number[row, PARTNER] = other
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def undo_swaps(table, rows, learnt, lag, swapped):  # type: ignore[no-untyped-def]
     """Exchange names that fit better the other way; gives how many pairs.
 
     A track is judged once, when ``lag`` frames have passed since it touched another.
     ``swapped`` (pair, 2) is filled with the names.
     """
+    number, fresh, look = table.number, table.fresh, table.look
     count = 0
     for row in range(rows):
-        if table.number[row, APART] != lag or table.fresh[row, DESCRIPTORS] < lag / 2:
+        if number[row, APART] != lag or fresh[row, DESCRIPTORS] < lag / 2:
             continue
-        other = table.number[row, PARTNER]
-        if other == NOBODY or table.number[other, APART] < lag:
+        other = number[row, PARTNER]
+        if other == NOBODY or number[other, APART] < lag:
             continue
-        mutual = table.number[other, PARTNER] == row
-        enough = table.fresh[other, DESCRIPTORS] >= lag / 2
-        if not mutual or not enough or table.number[row, TRACK_ID] == 0:
+        mutual = number[other, PARTNER] == row
+        enough = fresh[other, DESCRIPTORS] >= lag / 2
+        if not mutual or not enough or number[row, TRACK_ID] == 0:
             continue
-        mine = table.fresh[row, :DESCRIPTORS] / table.fresh[row, DESCRIPTORS]
-        theirs = table.fresh[other, :DESCRIPTORS] / table.fresh[other, DESCRIPTORS]
-        straight = unlikeness(mine, table.look[row], learnt.look)
-        straight += unlikeness(theirs, table.look[other], learnt.look)
-        crossed = unlikeness(mine, table.look[other], learnt.look)
-        crossed += unlikeness(theirs, table.look[row], learnt.look)
+        mine = fresh[row, :DESCRIPTORS] / fresh[row, DESCRIPTORS]
+        theirs = fresh[other, :DESCRIPTORS] / fresh[other, DESCRIPTORS]
+        straight = unlikeness(mine, look[row], learnt.look)
+        straight += unlikeness(theirs, look[other], learnt.look)
+        crossed = unlikeness(mine, look[other], learnt.look)
+        crossed += unlikeness(theirs, look[row], learnt.look)
         if crossed + MARGIN < straight and count < len(swapped):
-            swapped[count, 0] = table.number[row, TRACK_ID]
-            swapped[count, 1] = table.number[other, TRACK_ID]
+            swapped[count, 0] = number[row, TRACK_ID]
+            swapped[count, 1] = number[other, TRACK_ID]
             exchange(table, row, other)
             count += 1
         settle(table, row)
@@ -143,7 +130,7 @@ def undo_swaps(table, rows, learnt, lag, swapped):  # type: ignore[no-untyped-de
     return count
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def exchange(table, one, other):  # type: ignore[no-untyped-def]
     """Exchange the names of two tracks, and what belongs to a name."""
     for column in (TRACK_ID, PARENT, SEEN):
@@ -156,7 +143,7 @@ def exchange(table, one, other):  # type: ignore[no-untyped-def]
         table.look[other, at] = look
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def settle(table, row):  # type: ignore[no-untyped-def]
     """Let the looks since a contact count, and end the memory of it."""
     number = table.fresh[row, DESCRIPTORS]

@@ -1,7 +1,8 @@
 """Masks laid on one another: the mask of a track, carried to where it is expected.
 
 The share of its pixels that meet each candidate tells neighbours apart that centres
-alone do not. Every second pixel of every second row is enough.
+alone do not. Every third row is enough, and where nobody else could have the one
+candidate of a track, the overlap would change nothing.
 """
 
 import math
@@ -12,16 +13,20 @@ from numba import njit
 from numpy.typing import NDArray
 
 from acquisition.records import Segmented
-from tracking.linking.table import LABEL, MISSED
+from tracking.linking.costs import GIVE_UP
+from tracking.linking.found import held
+from tracking.linking.table import LABEL, LOG_AREA, MISSED
 
-STRIDE = 2
-"""Pixels from one that is looked at to the next, on both axes."""
+STRIDE = 3
+"""Rows of pixels from one that is looked at to the next."""
 WEIGHT = 2.0
 """Of twice the negative logarithm of the overlap."""
 LEAST = 0.05
 """An overlap is taken to be no smaller, for masks are not perfect."""
 USUAL = 0.5
 """An overlap that speaks neither for nor against a pair."""
+MOST = -2 * WEIGHT * math.log(LEAST / USUAL)
+"""What a pair without overlap pays."""
 
 
 class Masks(NamedTuple):
@@ -40,7 +45,9 @@ def no_masks(labels: NDArray[np.uint16]) -> Masks:
     none = np.empty((0, 0), np.uint16)
     nothing = np.empty((0, 4), np.int32)
     empty = np.empty((0, 2))
-    return Masks(_held(none), _held(labels), nothing, np.zeros(2), 1.0, empty)
+    return Masks(
+        held(none, np.uint16), held(labels, np.uint16), nothing, np.zeros(2), 1.0, empty
+    )
 
 
 def lay_masks(before: Segmented, now: Segmented) -> Masks:
@@ -57,8 +64,8 @@ def lay_masks(before: Segmented, now: Segmented) -> Masks:
     box_px[cells.label], centre_um[cells.label] = cells.box_px, cells.centre_um
     stage_um = np.subtract(before.info.stage_yx_um, now.info.stage_yx_um)
     return Masks(
-        before=_held(before.labels),
-        now=_held(now.labels),
+        before=held(before.labels, np.uint16),
+        now=held(now.labels, np.uint16),
         box_px=box_px,
         moved_px=stage_um / pixel_um,
         um_to_px=1 / pixel_um,
@@ -66,58 +73,70 @@ def lay_masks(before: Segmented, now: Segmented) -> Masks:
     )
 
 
-def _held(labels: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Give a view that cannot be written: what was handed over is no other type.
-
-    The step is compiled for each type anew, which takes many seconds of a run.
-    """
-    view = np.ascontiguousarray(labels).view()
-    view.setflags(write=False)
-    return view
-
-
-@njit(nogil=True, cache=True)
-def add_overlaps(table, first, cell_of, cost, found, masks):  # type: ignore[no-untyped-def]  # noqa: C901 - one kernel
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_overlaps(table, first, cell_of, cost, found, masks):  # type: ignore[no-untyped-def]
     """Add what the overlap says to every candidate, in place.
 
-    Steps for each track that was seen in the last frame: shift its mask by the way to
-    where it is expected; count the pixels that meet each candidate; intersection over
-    union from these and the areas.
+    Steps for each track that was seen in the last frame and has a choice: shift its
+    mask by the way to where it is expected; count the pixels that meet each candidate;
+    intersection over union from these and the areas.
     """
-    before, now = masks.before, masks.now
-    meets = np.zeros(int(found.label.max()) + 1 if found.label.size else 1, np.int64)
-    seen = np.empty_like(meets)
+    claims = np.zeros(found.label.size, np.int32)
+    for at in range(cell_of.size):
+        claims[cell_of[at]] += 1
     for row in range(first.size - 1):
+        begin, end = first[row], first[row + 1]
         label = table.number[row, LABEL]
-        here = first[row] < first[row + 1] and table.number[row, MISSED] == 0
-        if not here or label <= 0 or label >= len(masks.box_px):
+        if begin == end or label <= 0 or label >= len(masks.box_px):
+            continue
+        alone = end == begin + 1 and claims[cell_of[begin]] == 1
+        if table.number[row, MISSED] > 0 or (alone and cost[begin] < GIVE_UP - MOST):
             continue
         away_y = table.expected[row, 0] - masks.centre_um[label, 0]
         away_x = table.expected[row, 1] - masks.centre_um[label, 1]
         shift_y = round(away_y * masks.um_to_px + masks.moved_px[0])
         shift_x = round(away_x * masks.um_to_px + masks.moved_px[1])
-        top, left, bottom, right = masks.box_px[label]
-        own, reached = 0, 0
-        for y in range(max(top, 0), min(bottom, before.shape[0]), STRIDE):
-            for x in range(max(left, 0), min(right, before.shape[1]), STRIDE):
-                if before[y, x] != label:
-                    continue
-                own += 1
-                to_y, to_x = y + shift_y, x + shift_x
-                if 0 <= to_y < now.shape[0] and 0 <= to_x < now.shape[1]:
-                    other = now[to_y, to_x]
-                    if other < meets.size and meets[other] == 0:
-                        seen[reached] = other
-                        reached += 1
-                    if other < meets.size:
-                        meets[other] += 1
+        own = count_pixels(masks, label)
         if own == 0:
             continue
-        for at in range(first[row], first[row + 1]):
-            cell = found.label[cell_of[at]]
-            area = math.exp(found.look[cell_of[at], 0]) * masks.um_to_px**2
-            union = own + area / STRIDE**2 - meets[cell]
-            share = meets[cell] / max(union, 1.0)
+        for at in range(begin, end):
+            to = found.label[cell_of[at]]
+            meets = count_meeting(masks, label, to, shift_y, shift_x)
+            area = math.exp(found.look[cell_of[at], LOG_AREA]) * masks.um_to_px**2
+            union = own + area / STRIDE - meets
+            share = meets / max(union, 1.0)
             cost[at] -= WEIGHT * 2 * math.log(max(share, LEAST) / USUAL)
-        for at in range(reached):
-            meets[seen[at]] = 0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def count_pixels(masks, label):  # type: ignore[no-untyped-def]
+    """Give the pixels of a mask in the rows that are looked at."""
+    before, wanted = masks.before, np.uint16(label)
+    top, left, bottom, right = masks.box_px[label]
+    count = 0
+    for y in range(max(top, 0), min(bottom, before.shape[0]), STRIDE):
+        line = before[y, max(left, 0) : min(right, before.shape[1])]
+        for x in range(line.size):
+            count += line[x] == wanted
+    return count
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def count_meeting(masks, label, other, shift_y, shift_x):  # type: ignore[no-untyped-def]
+    """Give those of them that meet a mask of this frame, once shifted."""
+    before, now = masks.before, masks.now
+    wanted, met = np.uint16(label), np.uint16(other)
+    top, left, bottom, right = masks.box_px[label]
+    left = max(left, 0, -shift_x)
+    right = min(right, before.shape[1], now.shape[1] - shift_x)
+    if right <= left:
+        return 0
+    count = 0
+    for y in range(max(top, 0), min(bottom, before.shape[0]), STRIDE):
+        if not 0 <= y + shift_y < now.shape[0]:
+            continue
+        line = before[y, left:right]
+        there = now[y + shift_y, left + shift_x : right + shift_x]
+        for x in range(line.size):
+            count += (line[x] == wanted) & (there[x] == met)
+    return count

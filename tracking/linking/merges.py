@@ -12,13 +12,14 @@ import math
 import numpy as np
 from numba import njit
 
-from tracking.linking.costs import size_price
-from tracking.linking.motion import X, Y, correct_share
+from tracking.linking.costs import CANNOT_LEAVE, size_price
+from tracking.linking.motion import correct_share
 from tracking.linking.table import (
     LOG_AREA,
     NOBODY,
     SEEN,
     TRACK_ID,
+    WELL,
     WHOLE,
 )
 
@@ -32,26 +33,28 @@ BLOB_NOISE = 2.0
 """The centre of a blob tells the middle of its cells with this times the variance."""
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def find_pairs(table, first, cell_of, found, rules):  # type: ignore[no-untyped-def]  # noqa: C901 - one kernel
     """Give the best two tracks for every blob: rows (pair, 2), cell and cost of each.
 
     Steps: (1) the tracks around every cell; (2) where the cell is larger than they are,
     the cheapest pair of the nearest ones.
     """
+    number, look, expected = table.number, table.look, table.expected
+    looks, centre_um = found.look, found.centre_um
     cells, rows = found.label.size, first.size - 1
     count = np.zeros(cells, np.int64)
     around = np.empty((cells, MEMBERS), np.int64)
     far = np.empty((cells, MEMBERS))
     for row in range(rows):
-        if table.number[row, TRACK_ID] == 0 and table.number[row, SEEN] < 2:
+        if number[row, TRACK_ID] == 0 and number[row, SEEN] < 2:
             continue
         for at in range(first[row], first[row + 1]):
             cell = cell_of[at]
-            if found.look[cell, LOG_AREA] < table.look[row, LOG_AREA] + LARGER:
+            if looks[cell, LOG_AREA] < look[row, LOG_AREA] + LARGER:
                 continue
-            dy = found.centre_um[cell, 0] - table.expected[row, 0]
-            dx = found.centre_um[cell, 1] - table.expected[row, 1]
+            dy = centre_um[cell, 0] - expected[row, 0]
+            dx = centre_um[cell, 1] - expected[row, 1]
             away = dy * dy + dx * dx
             place = min(count[cell], MEMBERS - 1)
             if count[cell] == MEMBERS and far[cell, place] <= away:
@@ -82,7 +85,7 @@ def find_pairs(table, first, cell_of, found, rules):  # type: ignore[no-untyped-
     return members[:pairs], blob[:pairs], cost[:pairs]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def pair_price(table, one, other, found, cell, rules):  # type: ignore[no-untyped-def]
     """Give the cost of two tracks on one blob: middle, area, and how far apart."""
     area_one, area_other = (
@@ -97,6 +100,8 @@ def pair_price(table, one, other, found, cell, rules):  # type: ignore[no-untype
     variance += BLOB_NOISE * rules.noise_um2
     tail = 1 + (dy * dy + dx * dx) / (4 * variance)
     cost = 2 * math.log(variance) + 6 * math.log(tail) + MERGE_PRICE
+    if table.number[one, WELL] != NOBODY and table.number[other, WELL] != NOBODY:
+        cost -= CANNOT_LEAVE  # of two cells one is unseen, and cannot leave either
     change = found.look[cell, LOG_AREA] - math.log(area_one + area_other)
     if table.number[one, WHOLE] and table.number[other, WHOLE] and found.whole[cell]:
         cost += size_price(change, rules)
@@ -105,13 +110,13 @@ def pair_price(table, one, other, found, cell, rules):  # type: ignore[no-untype
     return cost + over * over / (a[4] + b[4] + 2 * rules.noise_um2)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def reach_um(area_one, area_other):  # type: ignore[no-untyped-def]
     """Give the distance of the centres of two discs that just touch."""
     return math.sqrt(area_one / math.pi) + math.sqrt(area_other / math.pi)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def add_seats(first, cell_of, cost, pairs, cells):  # type: ignore[no-untyped-def]
     """Give the candidates with a second seat on every blob, columns from ``cells``.
 
@@ -145,7 +150,7 @@ def add_seats(first, cell_of, cost, pairs, cells):  # type: ignore[no-untyped-de
     return wide, column, price_of
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def ride_along(table, row, found, taker, first, cell_of, rules):  # type: ignore[no-untyped-def]  # noqa: PLR0913 - columns
     """Give the cell on which a track without one of its own rides, or `NOBODY`.
 
@@ -173,7 +178,7 @@ def ride_along(table, row, found, taker, first, cell_of, rules):  # type: ignore
     return best
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def correct_blob(table, group, size, found, cell, rules):  # type: ignore[no-untyped-def]
     """Update the tracks ``group[:size]`` of one blob by its centre."""
     total, middle_y, middle_x, spread = 0.0, 0.0, 0.0, 0.0
@@ -191,10 +196,10 @@ def correct_blob(table, group, size, found, cell, rules):  # type: ignore[no-unt
         row = group[at]
         share = math.exp(table.look[row, LOG_AREA]) / total
         rest = spread - share * share * table.expected[row, 4]
-        correct_share(table.state[row], share, away, rest, noise)
+        correct_share(table.state, row, share, away, rest, noise)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def pull_together(table, one, other, share):  # type: ignore[no-untyped-def]
     """Move two tracks of one blob so that they touch; the first moves by ``share``."""
     a, b = table.expected[one], table.expected[other]
@@ -209,11 +214,10 @@ def pull_together(table, one, other, share):  # type: ignore[no-untyped-def]
     shift(table, other, (share - 1) * pull * dy, (share - 1) * pull * dx)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def shift(table, row, dy, dx):  # type: ignore[no-untyped-def]
     """Move a track without a change of its walk."""
     table.expected[row, 0] += dy
     table.expected[row, 1] += dx
-    for walk in range(table.state.shape[2]):
-        table.state[row, Y, walk] += dy
-        table.state[row, X, walk] += dx
+    table.anchor[row, 0] += dy
+    table.anchor[row, 1] += dx

@@ -21,21 +21,26 @@ SPEED_SHARES = (1.0, 0.5, 0.25, 0.1, 0.02)
 """Speeds of the bank as shares of the fastest believable one ..."""
 PERSISTENCE_FRAMES = (0.5, 2.0, 8.0)
 """... and persistence times, in usual frame intervals."""
-FORGETTING = 0.02
+FORGETTING = np.float32(0.02)
 """Share of the prior that flows back into the walks of a cell at every sighting: cells
 change their ways, and none is ever ruled out."""
 LEARNING = 0.05
 """Share of the newest frame in the prior."""
-TAIL = 4.0
+TAIL = np.float32(4.0)
 """Degrees of freedom of the likelihoods."""
 
-Y, X, VY, VX, PP, PV, VV, WEIGHT = range(8)
-"""Fields of a state (track, field, walk): place in um and velocity in um/s, their
-variances on an axis (um2, um2/s, um2/s2), and the probability of the walk."""
-FIELDS = 8
+LANES = 16
+"""A bank has so many walks at most: as numbers of four bytes they are a line of the
+cache, and a compiler that knows how many they are needs no loop."""
+Y, X, VY, VX, PP, PV, VV, WEIGHT = range(0, 8 * LANES, LANES)
+"""Where the fields of a state begin (track, field and walk): place in um from the
+anchor of the track and velocity in um/s, their variances on an axis (um2, um2/s,
+um2/s2), and the probability of the walk. Near an anchor four bytes are enough."""
+STATE = 8 * LANES
 LEFT, PATH, NOISE_PP, NOISE_PV, NOISE_VV = range(5)
 """Rows of a step (row, walk): see `Walks.step`."""
 
+NONE, UNIT, TWO = np.float32(0), np.float32(1), np.float32(2)
 _FAST = {"contract", "reassoc", "nsz", "arcp"}
 
 
@@ -81,7 +86,7 @@ class Walks:
 
     walk: tuple[Motion, ...]
 
-    def step(self, step_s: float) -> NDArray[np.float64]:
+    def step(self, step_s: float) -> NDArray[np.float32]:
         """Give what a time step does, (row, walk).
 
         Returns
@@ -89,15 +94,22 @@ class Walks:
         Rows ``LEFT`` and ``PATH`` as in `Motion.decay`, then those of `Motion.noise`.
         """
         columns = [(*walk.decay(step_s), *walk.noise(step_s)) for walk in self.walk]
-        return np.array(columns).T.copy()
+        return _in_lanes(np.array(columns).T)
 
-    def power(self) -> NDArray[np.float64]:
+    def power(self) -> NDArray[np.float32]:
         """Give the variance of the velocity of an axis, (walk,) in um2/s2."""
-        return np.array([walk.speed_um_per_s**2 for walk in self.walk])
+        return _in_lanes(np.array([walk.speed_um_per_s**2 for walk in self.walk]))
 
-    def even(self) -> NDArray[np.float64]:
+    def even(self) -> NDArray[np.float32]:
         """Give the prior of nothing known, (walk,)."""
-        return np.full(len(self.walk), 1 / len(self.walk))
+        return _in_lanes(np.full(len(self.walk), 1 / len(self.walk)))
+
+
+def _in_lanes(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    # Lanes beyond the walks of a bank do not move and have no weight.
+    lanes = np.zeros((*values.shape[:-1], LANES), np.float32)
+    lanes[..., : values.shape[-1]] = values
+    return lanes
 
 
 def lay_out(
@@ -129,132 +141,143 @@ def lay_out(
 
 
 def begin(
-    centre_um: NDArray[np.float64],
-    noise_um2: float,
-    walks: Walks,
-    prior: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Give the states of cells seen once at these places, (track, field, walk)."""
-    state = np.zeros((len(centre_um), FIELDS, len(walks.walk)))
-    state[:, Y], state[:, X] = centre_um[:, :1], centre_um[:, 1:]
-    state[:, PP], state[:, VV], state[:, WEIGHT] = noise_um2, walks.power(), prior
+    count: int, noise_um2: float, walks: Walks, prior: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Give the states of cells seen once at their anchors, (track, field and walk)."""
+    state = np.zeros((count, STATE), np.float32)
+    state[:, PP : PP + LANES] = noise_um2
+    state[:, VV : VV + LANES] = walks.power()
+    state[:, WEIGHT:] = prior
     return state
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
-def predict(state, step):  # type: ignore[no-untyped-def]
-    """Carry all states (track, field, walk) over one step (row, walk), in place."""
-    for track in range(state.shape[0]):
-        one = state[track]
-        for walk in range(one.shape[1]):
-            left, path = step[LEFT, walk], step[PATH, walk]
-            one[Y, walk] += path * one[VY, walk]
-            one[X, walk] += path * one[VX, walk]
-            one[VY, walk] *= left
-            one[VX, walk] *= left
-            mixed, velocity = one[PV, walk], one[VV, walk]
-            one[PP, walk] += path * (2 * mixed + path * velocity) + step[NOISE_PP, walk]
-            one[PV, walk] = left * (mixed + path * velocity) + step[NOISE_PV, walk]
-            one[VV, walk] = left * left * velocity + step[NOISE_VV, walk]
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+def predict(state, track, step):  # type: ignore[no-untyped-def]
+    """Carry a state over one step (row, walk), in place."""
+    for walk in range(LANES):
+        left, path = step[LEFT, walk], step[PATH, walk]
+        vy, vx = state[track, VY + walk], state[track, VX + walk]
+        state[track, Y + walk] += path * vy
+        state[track, X + walk] += path * vx
+        state[track, VY + walk] = left * vy
+        state[track, VX + walk] = left * vx
+        mixed, velocity = state[track, PV + walk], state[track, VV + walk]
+        along = mixed + path * velocity
+        state[track, PP + walk] += path * (mixed + along) + step[NOISE_PP, walk]
+        state[track, PV + walk] = left * along + step[NOISE_PV, walk]
+        state[track, VV + walk] = left * left * velocity + step[NOISE_VV, walk]
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
 def correct(state, track, y, x, noise, prior):  # type: ignore[no-untyped-def]
-    """Update one state by a place that was measured, in place."""
-    one = state[track]
-    total = 0.0
-    for walk in range(one.shape[1]):
-        variance = one[PP, walk] + noise
-        inverse = 1 / variance
-        dy, dx = y - one[Y, walk], x - one[X, walk]
-        tail = inverse / (1 + (dy * dy + dx * dx) * inverse / TAIL)
-        one[WEIGHT, walk] *= tail * tail * tail * variance * variance
-        total += one[WEIGHT, walk]
-        place, velocity = one[PP, walk] * inverse, one[PV, walk] * inverse
-        one[Y, walk] += place * dy
-        one[X, walk] += place * dx
-        one[VY, walk] += velocity * dy
-        one[VX, walk] += velocity * dx
-        one[VV, walk] -= velocity * one[PV, walk]
-        one[PP, walk] *= 1 - place
-        one[PV, walk] *= 1 - place
-    scale = 1 / total
-    for walk in range(one.shape[1]):
-        known = one[WEIGHT, walk] * scale
-        one[WEIGHT, walk] = known + FORGETTING * (prior[walk] - known)
+    """Update a state by a place measured at (y, x) from its anchor, in place.
+
+    The measured place is the anchor from then on.
+    """
+    total = NONE
+    for walk in range(LANES):
+        variance = state[track, PP + walk] + noise
+        inverse = UNIT / variance
+        dy, dx = y - state[track, Y + walk], x - state[track, X + walk]
+        tail = UNIT / (UNIT + (dy * dy + dx * dx) * inverse / TAIL)
+        state[track, WEIGHT + walk] *= tail * tail * tail * inverse
+        total += state[track, WEIGHT + walk]
+        place, velocity = (
+            state[track, PP + walk] * inverse,
+            state[track, PV + walk] * inverse,
+        )
+        rest = UNIT - place
+        state[track, Y + walk] = -rest * dy
+        state[track, X + walk] = -rest * dx
+        state[track, VY + walk] += velocity * dy
+        state[track, VX + walk] += velocity * dx
+        state[track, VV + walk] -= velocity * state[track, PV + walk]
+        state[track, PP + walk] *= rest
+        state[track, PV + walk] *= rest
+    scale = UNIT / total
+    for walk in range(LANES):
+        known = state[track, WEIGHT + walk] * scale
+        state[track, WEIGHT + walk] = known + FORGETTING * (prior[walk] - known)
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
-def correct_share(one, share, away, rest, noise):  # type: ignore[no-untyped-def]
-    """Update one state by the centre of a blob of which the cell is only a part.
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+def correct_share(state, track, share, away, rest, noise):  # type: ignore[no-untyped-def]
+    """Update a state by the centre of a blob of which the cell is only a part.
 
     ``share`` is the part of the cell in the area of the blob, ``away`` (yx) how far
     the blob lies from the centre that all its cells together predict, ``rest`` the
     variance of that centre due to the other cells. The cells keep their places
     relative to one another, for the blob says nothing about those.
     """
-    middle_y, middle_x = 0.0, 0.0
-    for walk in range(one.shape[1]):
-        middle_y += one[WEIGHT, walk] * one[Y, walk]
-        middle_x += one[WEIGHT, walk] * one[X, walk]
-    for walk in range(one.shape[1]):
-        variance = share * share * one[PP, walk] + rest + noise
-        dy = away[0] - share * (one[Y, walk] - middle_y)
-        dx = away[1] - share * (one[X, walk] - middle_x)
-        place = share * one[PP, walk] / variance
-        velocity = share * one[PV, walk] / variance
-        one[Y, walk] += place * dy
-        one[X, walk] += place * dx
-        one[VY, walk] += velocity * dy
-        one[VX, walk] += velocity * dx
-        one[VV, walk] -= velocity * share * one[PV, walk]
-        one[PP, walk] *= 1 - share * place
-        one[PV, walk] *= 1 - share * place
+    middle_y, middle_x = NONE, NONE
+    for walk in range(LANES):
+        middle_y += state[track, WEIGHT + walk] * state[track, Y + walk]
+        middle_x += state[track, WEIGHT + walk] * state[track, X + walk]
+    share, rest, noise = np.float32(share), np.float32(rest), np.float32(noise)
+    away_y, away_x = np.float32(away[0]), np.float32(away[1])
+    for walk in range(LANES):
+        variance = share * share * state[track, PP + walk] + rest + noise
+        dy = away_y - share * (state[track, Y + walk] - middle_y)
+        dx = away_x - share * (state[track, X + walk] - middle_x)
+        place = share * state[track, PP + walk] / variance
+        velocity = share * state[track, PV + walk] / variance
+        state[track, Y + walk] += place * dy
+        state[track, X + walk] += place * dx
+        state[track, VY + walk] += velocity * dy
+        state[track, VX + walk] += velocity * dx
+        state[track, VV + walk] -= velocity * share * state[track, PV + walk]
+        state[track, PP + walk] *= UNIT - share * place
+        state[track, PV + walk] *= UNIT - share * place
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
-def summarise(one):  # type: ignore[no-untyped-def]
-    """Give y, x, vy, vx and the variance of an axis of the mixture of one state."""
-    y, x, vy, vx, square, inside = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    base_y, base_x = one[Y, 0], one[X, 0]
-    for walk in range(one.shape[1]):
-        weight = one[WEIGHT, walk]
-        dy, dx = one[Y, walk] - base_y, one[X, walk] - base_x
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+def summarise(state, anchor, expected, track):  # type: ignore[no-untyped-def]
+    """Fill in y, x, vy, vx and the variance of an axis of the mixture of one state."""
+    y, x, vy, vx, square, inside = NONE, NONE, NONE, NONE, NONE, NONE
+    base_y, base_x = state[track, Y], state[track, X]
+    for walk in range(LANES):
+        weight = state[track, WEIGHT + walk]
+        dy, dx = state[track, Y + walk] - base_y, state[track, X + walk] - base_x
         y += weight * dy
         x += weight * dx
-        vy += weight * one[VY, walk]
-        vx += weight * one[VX, walk]
+        vy += weight * state[track, VY + walk]
+        vx += weight * state[track, VX + walk]
         square += weight * (dy * dy + dx * dx)
-        inside += weight * one[PP, walk]
-    between = max((square - y * y - x * x) / 2, 0.0)
-    return base_y + y, base_x + x, vy, vx, inside + between
+        inside += weight * state[track, PP + walk]
+    expected[track, 0] = anchor[track, 0] + (base_y + y)
+    expected[track, 1] = anchor[track, 1] + (base_x + x)
+    expected[track, 2], expected[track, 3] = vy, vx
+    expected[track, 4] = inside + max((square - y * y - x * x) / TWO, NONE)
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
 def likelihood(state, track, y, x, noise):  # type: ignore[no-untyped-def]
-    """Give the density of a measured place under one state, but for a constant."""
-    density = 0.0
-    for walk in range(state.shape[2]):
-        variance = state[track, PP, walk] + noise
-        dy, dx = y - state[track, Y, walk], x - state[track, X, walk]
+    """Give the density of a place measured at (y, x) from the anchor of a state.
+
+    But for a constant.
+    """
+    density = NONE
+    for walk in range(LANES):
+        variance = state[track, PP + walk] + noise
+        dy, dx = y - state[track, Y + walk], x - state[track, X + walk]
         # 1 / (variance (1 + square / (TAIL variance))^3) with a single division
-        wide = TAIL * variance + dy * dy + dx * dx
-        share = state[track, WEIGHT, walk] * variance * variance
-        density += share / (wide * wide * wide)
-    return TAIL**3 * density
+        inverse = UNIT / (TAIL * variance + dy * dy + dx * dx)
+        near = TAIL * variance * inverse
+        density += state[track, WEIGHT + walk] * near * near * inverse
+    return TAIL * density
 
 
-@njit(nogil=True, cache=True, fastmath=_FAST)
-def learn_prior(state, chosen, prior):  # type: ignore[no-untyped-def]
-    """Move the prior (walk,) towards the mean weights of the chosen tracks."""
-    mean = np.zeros_like(prior)
-    count = 0
-    for track in range(chosen.size):
-        if chosen[track]:
-            count += 1
-            for walk in range(mean.size):
-                mean[walk] += state[track, WEIGHT, walk]
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)
+def add_weights(state, track, total):  # type: ignore[no-untyped-def]
+    """Add the probabilities of the walks of a state to a total (walk,), in place."""
+    for walk in range(LANES):
+        total[walk] += state[track, WEIGHT + walk]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def learn_prior(total, count, prior):  # type: ignore[no-untyped-def]
+    """Move the prior (walk,) towards the mean of so many tracks, in place."""
     if count:
         share = LEARNING * count / (count + 10.0)
-        for walk in range(mean.size):
-            prior[walk] += share * (mean[walk] / count - prior[walk])
+        for walk in range(LANES):
+            prior[walk] += share * (total[walk] / count - prior[walk])

@@ -4,12 +4,12 @@ Tuples of preallocated arrays, one row a track or cell, so that a compiled step 
 them as they are and nothing is allocated for a track.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.linking.motion import FIELDS
+from tracking.linking.motion import STATE
 
 LOG_AREA, LOG_MASS, PHASE, ELONGATION = range(4)
 """Columns of a descriptor: what a cell looks like, whatever its place."""
@@ -35,7 +35,7 @@ NOBODY = -1
     WELL,  # number of its well
 ) = range(14)
 """Columns of whole numbers of a track; `NOBODY` stands for no row and no well."""
-NUMBERS = 14
+NUMBERS = 16  # of four bytes: a track is a line of the cache
 UNSEEN_S, QUALITY, MASS = range(3)
 """Columns of values: time since it was seen, how sure the name is (0 to 1), and the
 mass before a part of it became a track of its own."""
@@ -45,9 +45,10 @@ VALUES = 3
 class Table(NamedTuple):
     """The tracks, in no order."""
 
-    number: NDArray[np.int64]  # (row, column)
+    number: NDArray[np.int32]  # (row, column)
     value: NDArray[np.float64]  # (row, column)
-    state: NDArray[np.float64]  # (row, field, walk), see `tracking.motion`
+    anchor: NDArray[np.float64]  # (row, yx) from which its states measure places
+    state: NDArray[np.float32]  # (row, field and walk), see `tracking.linking.motion`
     expected: NDArray[np.float64]  # (row, 5) y x vy vx variance of the mixture
     look: NDArray[np.float64]  # (row, descriptor) while it was alone
     fresh: NDArray[np.float64]  # (row, descriptor and count) looks since, summed
@@ -56,9 +57,10 @@ class Table(NamedTuple):
 class Learnt(NamedTuple):
     """What all cells of a position taught, in place."""
 
-    prior: NDArray[np.float64]  # (walk,) how common each walk is
+    prior: NDArray[np.float32]  # (walk,) how common each walk is
     look: NDArray[np.float64]  # (descriptor,) variance from sighting to sighting
     size: NDArray[np.float64]  # (2,) typical logarithm of the area, and its spread
+    sized: NDArray[np.bool_]  # (1,) cells of more than one area were ever seen
     born: NDArray[np.int64]  # (1,) tracks that ever began
 
 
@@ -73,12 +75,13 @@ class Found(NamedTuple):
     well: NDArray[np.int64]
 
 
-def make_table(capacity: int, walks: int) -> Table:
+def make_table(capacity: int) -> Table:
     """Give room for so many tracks."""
     table = Table(
-        number=np.zeros((capacity, NUMBERS), np.int64),
+        number=np.zeros((capacity, NUMBERS), np.int32),
         value=np.zeros((capacity, VALUES)),
-        state=np.zeros((capacity, FIELDS, walks)),
+        anchor=np.zeros((capacity, 2)),
+        state=np.zeros((capacity, STATE), np.float32),
         expected=np.zeros((capacity, 5)),
         look=np.zeros((capacity, DESCRIPTORS)),
         fresh=np.zeros((capacity, DESCRIPTORS + 1)),
@@ -89,7 +92,8 @@ def make_table(capacity: int, walks: int) -> Table:
 
 def grow(table: Table, capacity: int) -> Table:
     """Give the same tracks with room for more."""
-    new = make_table(capacity, table.state.shape[2])
-    for old_column, column in zip(table, new, strict=True):
+    new = make_table(capacity)
+    columns: zip[tuple[Any, Any]] = zip(table, new, strict=True)
+    for old_column, column in columns:
         column[: len(old_column)] = old_column
     return new

@@ -15,33 +15,28 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.records import Cells, CellState, FrameInfo, Segmented, Tracks
+from acquisition.records import FrameInfo, Segmented, Tracks
 from configs.schema import Tracking
 from tracking.linking.costs import Rules
-from tracking.linking.identity import describe
+from tracking.linking.found import take_cells
 from tracking.linking.masks import Masks, lay_masks, no_masks
 from tracking.linking.motion import lay_out
+from tracking.linking.shown import find_ready, show_tracks
 from tracking.linking.step import step
 from tracking.linking.table import (
-    APART,
-    BORN,
     CARRIER,
-    DESCRIPTORS,
     LABEL,
     LOG_AREA,
-    MISSED,
     MOTHER,
     NOBODY,
     PARENT,
-    QUALITY,
-    SEEN,
     TRACK_ID,
     Found,
     Learnt,
     grow,
     make_table,
 )
-from tracking.linking.wells import lay_out_wells, wells_of
+from tracking.linking.wells import lay_out_wells
 
 LOOK_SIGMA = (0.2, 0.2, 0.1, 0.2)
 """Assumed deviations of a descriptor from sighting to sighting."""
@@ -70,15 +65,16 @@ class Tracker:
         self._fastest_um_per_s = settings.max_speed_um_per_min / 60
         self._walks = lay_out(self._fastest_um_per_s, 1.0)
         self._power = self._walks.power()
-        self._steps: dict[float, NDArray[np.float64]] = {}
+        self._steps: dict[float, NDArray[np.float32]] = {}
         self._usual_s: float | None = None
         self._wells = lay_out_wells(settings.chip)
         self._rows = 0
-        self._table = make_table(64, self._power.size)
+        self._table = make_table(64)
         self._learnt = Learnt(
             prior=self._walks.even(),
             look=np.square(LOOK_SIGMA),
             size=np.full(2, np.nan),
+            sized=np.zeros(1, np.bool_),
             born=np.zeros(1, np.int64),
         )
         self._last: Segmented | None = None
@@ -108,7 +104,7 @@ class Tracker:
             # The first interval is taken as the usual one; the speeds stay the same.
             self._usual_s = step_s
             self._walks = lay_out(self._fastest_um_per_s, step_s)
-        found = self._find(segmented.cells)
+        found = take_cells(segmented.cells, self._settings.chip, self._wells)
         self._size_up(found)
         self._advance(found, segmented, step_s)
         self._confirm(1 if first else self._settings.confirm_frames)
@@ -117,53 +113,11 @@ class Tracker:
 
     def present(self) -> Tracks:
         """Give the tracks that are alive now, by id."""
-        rows = np.flatnonzero(self._table.number[: self._rows, TRACK_ID] > 0)
-        ids = self._table.number[rows, TRACK_ID]
-        if (np.diff(ids) < 0).any():
-            rows = rows[np.argsort(ids)]
-        number, expected = self._table.number[rows], self._table.expected[rows]
-        lag, carrier = self._settings.lag_frames, number[:, CARRIER]
-        names = self._table.number[carrier, TRACK_ID]
-        area_um2 = np.exp(self._table.look[rows, LOG_AREA])
-        return Tracks(
-            track_id=number[:, TRACK_ID].copy(),
-            label=number[:, LABEL].astype(np.int32),
-            centre_um=expected[:, :2].copy(),
-            velocity_um_per_s=expected[:, 2:4].copy(),
-            radius_um=np.sqrt(area_um2 / np.pi).astype(np.float32),
-            age_frames=number[:, SEEN].astype(np.int32),
-            missed_frames=number[:, MISSED].astype(np.int32),
-            dead_probability=np.zeros(rows.size, np.float32),
-            state=np.full(rows.size, CellState.LIVE, np.uint8),
-            unsure=np.ones(rows.size, np.bool_),
-            parent=number[:, PARENT].copy(),
-            merged_with=np.where(carrier == NOBODY, 0, names),
-            quality=self._table.value[rows, QUALITY].astype(np.float32),
-            provisional=(number[:, APART] <= lag) | (number[:, SEEN] <= lag),
-        )
-
-    def _find(self, cells: Cells) -> Found:
-        order = _order(cells)
-        look = np.empty((order.size, DESCRIPTORS))
-        describe(
-            order,
-            cells.area_um2,
-            cells.dry_mass_pg,
-            cells.mean_phase_rad,
-            cells.axes_um,
-            look,
-        )
-        centre_um = cells.centre_um[order]
-        return Found(
-            label=cells.label[order],
-            centre_um=centre_um,
-            look=look,
-            whole=~cells.touches_edge[order],
-            touching=_touching_rows(cells, order),
-            well=wells_of(centre_um, self._settings.chip, self._wells),
-        )
+        return show_tracks(self._table, self._rows, self._settings.lag_frames)
 
     def _size_up(self, found: Found) -> None:
+        if not self._learnt.sized[0] and found.label.size:
+            self._learnt.sized[0] = np.ptp(found.look[:, LOG_AREA]) > 0
         # What is typical is taken from the first cells, and followed from then on.
         if np.isnan(self._learnt.size[0]) and found.label.size:
             log_area = found.look[:, LOG_AREA]
@@ -206,7 +160,7 @@ class Tracker:
             lag=self._settings.lag_frames,
         )
 
-    def _step(self, step_s: float) -> NDArray[np.float64]:
+    def _step(self, step_s: float) -> NDArray[np.float32]:
         # Most steps of a run are alike.
         if step_s not in self._steps:
             self._steps = {step_s: self._walks.step(step_s)}
@@ -214,9 +168,12 @@ class Tracker:
 
     def _confirm(self, frames: int) -> None:
         number = self._table.number[: self._rows]
-        ready = (number[:, TRACK_ID] == 0) & (number[:, SEEN] >= frames)
-        rows = np.flatnonzero(ready)
-        for row in rows[np.argsort(number[rows, BORN])].tolist():
+        ready = find_ready(self._table, self._rows, frames)
+        if not number[ready, MOTHER].any():
+            names = list(itertools.islice(self._ids, ready.size))
+            number[ready, TRACK_ID] = names
+            return
+        for row in ready.tolist():
             if number[row, MOTHER]:
                 self._divide(row)
             number[row, TRACK_ID] = next(self._ids)
@@ -231,35 +188,7 @@ class Tracker:
             number[sister, TRACK_ID] = next(self._ids)
 
 
-def _order(cells: Cells) -> NDArray[np.intp]:
-    """Give the cells that can be tracked, from top to bottom, then left to right."""
-    usable = np.isfinite(cells.centre_um).all(axis=1) & (cells.area_um2 > 0)
-    if (np.diff(cells.label) <= 0).any():
-        usable &= _first_of_label(cells.label)
-    y_um = cells.centre_um[:, 0]
-    order = np.argsort(y_um)
-    if (np.diff(y_um[order]) == 0).any():
-        order = np.lexsort((cells.centre_um[:, 1], y_um))
-    return order[usable[order]]
-
-
 def _field(info: FrameInfo, shape: tuple[int, ...]) -> NDArray[np.float64]:
     half_um = np.array(shape) * info.pixel_size_um / 2
     middle_um = np.array(info.stage_yx_um)
     return np.stack((middle_um - half_um, middle_um + half_um))
-
-
-def _first_of_label(label: NDArray[np.int32]) -> NDArray[np.bool_]:
-    kept = np.zeros(label.size, np.bool_)
-    kept[np.unique(label, return_index=True)[1]] = True
-    return kept
-
-
-def _touching_rows(cells: Cells, order: NDArray[np.intp]) -> NDArray[np.int64]:
-    if cells.touching.size == 0:
-        return np.empty((0, 2), np.int64)
-    row = np.full(int(cells.label.max(initial=0)) + 1, NOBODY)
-    row[cells.label[order]] = np.arange(order.size)
-    known = (cells.touching >= 0) & (cells.touching < row.size)
-    pairs = row[np.where(known, cells.touching, 0)]
-    return pairs[(pairs != NOBODY).all(axis=1) & known.all(axis=1)].astype(np.int64)

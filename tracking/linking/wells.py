@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from configs.schema import Chip
-from tracking.linking.motion import X, Y
+from tracking.linking.motion import LANES, X, Y
 from tracking.linking.table import LOG_AREA, NOBODY, TRACK_ID, WELL
 
 RECENT = 20
@@ -79,7 +79,7 @@ def wells_of(
     return np.where(here & (away <= chip.pitch_um / 2), number, NOBODY)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def count_cells(wells, well):  # type: ignore[no-untyped-def]
     """Take the wells of the cells of a frame, and update what each well holds."""
     found = np.zeros(len(wells.holds), np.int64)
@@ -101,25 +101,24 @@ def count_cells(wells, well):  # type: ignore[no-untyped-def]
         wells.holds[at] = best
 
 
-@njit(nogil=True, cache=True)
-def keep_inside(table, rows, wells):  # type: ignore[no-untyped-def]
-    """Move what was expected beyond the walls to them, for every walk."""
-    for row in range(rows):
-        well = table.number[row, WELL]
-        if well == NOBODY:
-            continue
-        radius = math.sqrt(math.exp(table.look[row, LOG_AREA]) / math.pi)
-        room = max(wells.half_um - radius, 0.0)
-        for axis in range(2):
-            middle = wells.middle_um[well, axis]
-            low, high = middle - room, middle + room
-            place = Y if axis == 0 else X
-            for walk in range(table.state.shape[2]):
-                at = table.state[row, place, walk]
-                table.state[row, place, walk] = min(max(at, low), high)
+@njit(nogil=True, cache=True, error_model="numpy")
+def keep_inside(table, row, wells):  # type: ignore[no-untyped-def]
+    """Move what was expected of a track beyond the walls to them, for every walk."""
+    well = table.number[row, WELL]
+    if well == NOBODY:
+        return
+    radius = math.sqrt(math.exp(table.look[row, LOG_AREA]) / math.pi)
+    room = max(wells.half_um - radius, 0.0)
+    for axis in range(2):
+        middle = wells.middle_um[well, axis] - table.anchor[row, axis]
+        low, high = np.float32(middle - room), np.float32(middle + room)
+        place = Y if axis == 0 else X
+        for walk in range(place, place + LANES):
+            at = table.state[row, walk]
+            table.state[row, walk] = min(max(at, low), high)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def count_tracks(table, rows, wells):  # type: ignore[no-untyped-def]
     """Give the number of believed tracks of every well."""
     here = np.zeros(len(wells.holds), np.int64)
