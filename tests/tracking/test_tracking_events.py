@@ -9,6 +9,7 @@ from tracking_scenes import make_scene
 
 from configs.events import ContactRule, DeathRule, Events
 from configs.schema import Tracking
+from tracking.events.contacts import masks_meet
 from tracking.events.evidence import foreign_evidence, load_evidence
 from tracking.events.rules import EventRules
 from tracking.linking.tracker import Tracker
@@ -180,6 +181,26 @@ def test_unseen_partner_does_not_part_a_pair():
     results = watch(scenes)
 
     assert sum(len(found) for _, found in results) == 1
+
+
+def test_a_missed_frame_does_not_keep_a_pair_from_meeting():
+    """A cell unseen in one of the frames before was where it is all the same."""
+    scenes = meetings([False] * 7 + [True] * 2)
+    scenes[4] = make_scene(APART[:1], 24.0 * 4)
+
+    results = watch(scenes)
+
+    assert [one.time_s for _, found in results for one in found] == [7 * 24.0]
+
+
+@pytest.mark.parametrize(("gap_px", "meet"), [(0, True), (1, False)])
+def test_masks_meet_side_by_side(gap_px, meet):
+    """A pixel between two masks is no touch, for masks are a little too large."""
+    labels = np.zeros((8, 12), np.uint16)
+    labels[2:6, :4], labels[2:6, 4 + gap_px :] = 1, 2
+    boxes = np.array([[[2, 0, 6, 4], [2, 4 + gap_px, 6, 12]]])
+
+    assert masks_meet(labels, np.array([[1, 2]]), boxes).tolist() == [meet]
 
 
 def test_frame_that_is_not_later_brings_nothing():

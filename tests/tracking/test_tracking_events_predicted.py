@@ -18,75 +18,87 @@ from configs.events import (
 )
 from configs.schema import Tracking
 from tracking.events.histories import Histories
-from tracking.events.predictions import PredictedContacts, chance_to_meet
+from tracking.events.predictions import (
+    PredictedContacts,
+    RollingOutcome,
+    log_odds_to_meet,
+    reaches,
+)
 from tracking.events.rules import EventRules
 from tracking.events.watches import Changes, Count, Focus
 from tracking.linking.tracker import Tracker
 
 
 def make_pair(apart_um: float, closer_um: float, sigma_um: float):
-    """Give two tracks of radius 5 um, and their forecast in one horizon of 600 s."""
+    """Give two round cells of radius 5 um, and their forecast in 600 s."""
     tracks = replace(
         make_tracks(2),
         centre_um=np.array([[0.0, 0.0], [0.0, apart_um]]),
         radius_um=np.full(2, 5, np.float32),
     )
+    scene = make_scene(tracks.centre_um, 0.0)
+    round_cells = replace(scene.cells, axes_um=np.full((2, 2), 10, np.float32))
     later = np.array([[[0.0, 0.0]], [[0.0, apart_um - closer_um]]])
     horizon_s = np.array([600.0])
     sigma = np.full((2, 1), sigma_um / np.sqrt(2))
-    return tracks, Forecast(tracks.track_id, horizon_s, later, sigma, "bank")
+    forecast = Forecast(tracks.track_id, horizon_s, later, sigma, "bank")
+    return replace(scene, cells=round_cells), tracks, forecast
 
 
-@pytest.mark.parametrize(
-    ("apart_um", "closer_um", "sigma_um"), [(20.0, 0.0, 8.0), (20.0, 6.0, 4.0)]
-)
-def test_the_chance_to_meet_is_that_of_a_walk(apart_um, closer_um, sigma_um):
-    """The stated chance is how often random walks with this drift reach the touch."""
-    rng = np.random.default_rng(1)
-    steps = 400
-    walks = rng.normal(-closer_um / steps, sigma_um / steps**0.5, (4000, steps))
-    nearest = (apart_um - 10 + np.cumsum(walks, axis=1)).min(axis=1)
-
-    tracks, forecast = make_pair(apart_um, closer_um, sigma_um)
-    chance = chance_to_meet(tracks, forecast, np.array([0]), np.array([1]), 0.0)
-
-    assert chance[0, 0] == pytest.approx((nearest <= 0).mean(), abs=0.04)
+def odds_of(pair, margin_um=0.0):
+    """Give the log odds that such a pair meets."""
+    scene, tracks, forecast = pair
+    one, other = np.array([0]), np.array([1])
+    cells = scene.cells
+    return log_odds_to_meet(cells, tracks, forecast, one, other, margin_um)[0, 0]
 
 
-def test_no_pair_is_too_far_apart_to_be_told():
-    """Looking nearby only finds the same pairs as looking at all of them."""
-    rng = np.random.default_rng(4)
-    tracks = replace(make_tracks(60), centre_um=rng.uniform(0, 400, (60, 2)))
-    later = tracks.centre_um[:, None] + rng.normal(0, 20, (60, 2, 2))
-    sigma = rng.uniform(5, 40, (60, 2))
-    horizons_s = np.array([60.0, 600.0])
-    forecast = Forecast(tracks.track_id, horizons_s, later, sigma, "bank")
-    rule = PredictedContactRule(probability=0.3, frames=1)
-    one, other = np.triu_indices(60, 1)
-    used = (tracks.label > 0) & (tracks.age_frames >= 3) & (tracks.merged_with == 0)
-    chance = chance_to_meet(tracks, forecast, one, other, rule.margin_um).max(axis=1)
-    moves = (tracks.state[one] != 2) | (tracks.state[other] != 2)
-    likely = (chance > 0.3) & used[one] & used[other] & moves
+def test_who_is_nearer_or_comes_closer_is_likelier_to_meet():
+    """The chance grows with the approach, and shrinks with the gap."""
+    odds = [odds_of(make_pair(20.0, closer_um, 4.0)) for closer_um in (-4.0, 0.0, 6.0)]
+    far = odds_of(make_pair(26.0, 6.0, 4.0))
 
-    told = PredictedContacts(rule).update(tracks, forecast, set())
+    assert odds[0] < odds[1] < odds[2]
+    assert far < odds[2] < odds_of(make_pair(20.0, 6.0, 4.0), margin_um=2.0)
 
-    names = tracks.track_id
-    assert {found.pair for found in told} == {
-        (int(names[i]), int(names[k]))
-        for i, k in zip(one[likely], other[likely], strict=True)
-    }
-    assert likely.sum() > 20
+
+def test_long_cells_reach_farther_along_their_axis():
+    """A cell twice as long as wide ends sqrt(2) radii away, of an equal area."""
+    scene, tracks, _ = make_pair(20.0, 0.0, 4.0)
+    axes_um = np.array([[20.0, 10.0], [20.0, 10.0]], np.float32)
+    angle_rad = np.array([0.0, np.pi / 2], np.float32)
+    cells = replace(scene.cells, axes_um=axes_um, angle_rad=angle_rad)
+    along_x = np.array([[0.0, 1.0], [0.0, 1.0]])
+
+    reach_um = reaches(cells, tracks, np.array([0, 1]), along_x)
+
+    assert reach_um == pytest.approx([5 * 2**0.5, 5 / 2**0.5])
+
+
+def test_chances_follow_what_came_of_them():
+    """Where approaches never lead to a meeting, fewer are told; where always, more."""
+    shifts = []
+    for met in (False, True):
+        outcome = RollingOutcome()
+        for number in range(100):
+            outcome.watch((1, 2), 0.0, 600.0 * number)
+            outcome.settle(600.0 * number, {(1, 2)} if met else set())
+            outcome.settle(600.0 * number + 1, set())
+        shifts.append(outcome.shift)
+
+    assert shifts[0] == pytest.approx(-shifts[1])
+    assert 1.0 < shifts[1] <= 2.0
 
 
 def test_an_approach_is_told_once_with_its_lead():
     """A pair above the bar for two frames is predicted once, until it is forgotten."""
     rule = PredictedContactRule(probability=0.5, frames=2)
     watch = PredictedContacts(rule)
-    pair = make_pair(13.0, 4.0, 2.0)
+    pair = make_pair(13.0, 6.0, 2.0)
 
-    told = [watch.update(*pair, set()) for _ in range(4)]
+    told = [watch.update(*pair, set(), set()) for _ in range(4)]
     watch.forget((1, 2))
-    again = watch.update(*pair, set())
+    again = watch.update(*pair, set(), set())
 
     assert [len(found) for found in told] == [0, 1, 0, 0]
     assert (told[1][0].pair, told[1][0].lead_s) == ((1, 2), 600.0)
@@ -97,7 +109,7 @@ def test_pairs_in_touch_are_not_predicted():
     """Who touches already cannot be predicted to meet."""
     watch = PredictedContacts(PredictedContactRule(frames=1))
 
-    assert watch.update(*make_pair(11.0, 4.0, 2.0), {(1, 2)}) == []
+    assert watch.update(*make_pair(11.0, 4.0, 2.0), {(1, 2)}, set()) == []
 
 
 def test_a_doomed_cell_is_predicted_and_refuted_when_it_lives():

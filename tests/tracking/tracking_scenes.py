@@ -16,7 +16,10 @@ def make_scene(
     touching: tuple[tuple[int, int], ...] = (),
     area_um2: float | NDArray[np.float64] = 300.0,
 ) -> Segmented:
-    """Give a frame of 640 um with cells at these places, labelled from 1."""
+    """Give a frame of 640 um with cells at these places, labelled from 1.
+
+    Only those that touch are in the label map, side by side in a corner of it.
+    """
     centre_um = np.asarray(centre_um, np.float64).reshape(-1, 2)
     count = len(centre_um)
     cells = replace(
@@ -26,9 +29,12 @@ def make_scene(
         dead_probability=np.full(count, dead_probability, np.float32),
         touches_edge=np.zeros(count, np.bool_),
         touching=np.array(touching, np.int32).reshape(-1, 2),
+        box_px=np.tile(np.array([0, 0, 64, 64], np.int32), (count, 1)),
     )
+    labels = np.zeros((64, 64), np.uint16)
+    labels[: len(touching), :2] = cells.touching
     info = replace(make_info(int(time_s) + 1, time_s), pixel_size_um=10.0)
-    return replace(make_segmented(0), info=info, cells=cells)
+    return replace(make_segmented(0), info=info, cells=cells, labels=labels)
 
 
 def walk(count: int, frames: int, step_um: float, seed: int) -> NDArray[np.float64]:

@@ -122,11 +122,11 @@ class EventRules:
         """Give the contacts that the forecasts of the same frame announce."""
         if not self._settings.predicted_contact.on:
             return ()
-        touching = self._contacts.near_touch()
-        return tuple(
-            self._approach(segmented, tracks, one)
-            for one in self._meeting.update(tracks, forecast, touching)
+        contacts = self._contacts
+        likely = self._meeting.update(
+            segmented, tracks, forecast, contacts.near_touch(), contacts.met
         )
+        return tuple(self._approach(segmented, tracks, one) for one in likely)
 
     def judge(self, time_s: float) -> tuple[Verdict, ...]:
         """Say what has become of earlier events, by this experiment time."""
@@ -257,7 +257,7 @@ class EventRules:
         self, segmented: Segmented, tracks: Tracks, kind: str, found: _Finding
     ) -> Event:
         info = segmented.info
-        rows = np.flatnonzero(np.isin(tracks.track_id, found.tracks))
+        rows = _rows_of(tracks, found.tracks)
         centre = tracks.centre_um[rows].mean(axis=0) if rows.size else info.stage_yx_um
         event = Event(
             event_id=next(self._ids),
@@ -276,3 +276,10 @@ class EventRules:
         )
         self._bench.open(event)
         return event
+
+
+def _rows_of(tracks: Tracks, names: tuple[int, ...]) -> NDArray[np.int64]:
+    """Give the rows of the tracks of these names that are there, in order."""
+    rows = np.searchsorted(tracks.track_id, sorted(names))
+    rows = rows[rows < tracks.track_id.size]
+    return rows[np.isin(tracks.track_id[rows], names)]

@@ -11,7 +11,7 @@ from acquisition.records import Event, Tracks
 from configs.events import Events
 from tracking.events.contacts import Contacts, Pair
 from tracking.events.deaths import Deaths
-from tracking.events.predictions import PredictedContacts, PredictedDeaths
+from tracking.events.predictions import LATE_S, PredictedContacts, PredictedDeaths
 from tracking.events.verdicts import Docket, Judge, Opinion, Outcome
 from tracking.events.watches import Changes, Focus
 
@@ -19,8 +19,6 @@ LASTING_FRAMES = 3
 """A touch or a blur that goes on for so many frames more is confirmed."""
 CHECK_S = 1800.0
 """Divisions, changes of look and of number are looked at again after this time."""
-LATE_S = 1200.0
-"""A predicted event that comes within this time after its deadline still counts."""
 
 
 @dataclass
