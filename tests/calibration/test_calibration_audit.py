@@ -177,13 +177,22 @@ def test_single_shots_are_audited_relative_to_the_empty_field(modality: str) -> 
     assert cell.std() > 1.5 * empty.std()
 
 
-def test_a_small_network_learns_and_repeats_itself(cells: AuditCells) -> None:
-    """After a few rounds it beats chance, and a second training gives equal scores."""
-    training = Training(epochs=3)
+def test_a_small_network_learns(cells: AuditCells) -> None:
+    """After a few rounds it beats chance."""
+    seen = look_and_learn(cells, cells.dead, Training(epochs=3), silent)
 
-    first, again = (look_and_learn(cells, cells.dead, training, silent) for _ in "ab")
+    assert auroc(cells.dead[seen.rows], seen.score) > 0.65
 
-    assert auroc(cells.dead[first.rows], first.score) > 0.65
+
+def test_a_small_network_repeats_itself(cells: AuditCells) -> None:
+    """A second training gives equal scores."""
+    names = AuditCells.__dataclass_fields__
+    few = AuditCells(*(getattr(cells, name)[::3] for name in names))
+    training = Training(epochs=2)
+
+    first, again = (look_and_learn(few, few.dead, training, silent) for _ in "ab")
+
+    assert np.ptp(first.score) > 0
     np.testing.assert_array_equal(first.score, again.score)
 
 

@@ -34,7 +34,7 @@ from calibration.training.recipe import (
     Schedule,
     load_recipe,
 )
-from calibration.training.train import RECIPE, Course, Standing, Watch, train
+from calibration.training.train import FIELDS, RECIPE, Course, Standing, Watch, train
 from inference.architectures import StemUNetShape
 from tests.app.live_runs import environment, start, wait_for
 
@@ -284,8 +284,9 @@ def test_ranks_draw_their_own_crops(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_a_run_that_resumes(tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_run_that_resumes(fields: Path, tmp_path: Path) -> None:
     """Interrupted, the command exits 130 with a checkpoint; resumed, it ends."""
+    shutil.copytree(fields, tmp_path / "run" / FIELDS)
     (tmp_path / "tiny.toml").write_text(TEXT.format(steps=4000))
     call = ("train", "tiny.toml", "--output", "run")
     process = start(*call, folder=tmp_path, OMP_NUM_THREADS="1")
@@ -301,8 +302,9 @@ def test_ctrl_c_leaves_a_run_that_resumes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_network(tmp_path: Path) -> None:
+def test_two_processes_train_one_network(fields: Path, tmp_path: Path) -> None:
     """Under torchrun, on processors, the run ends with one model."""
+    shutil.copytree(fields, tmp_path / "run" / FIELDS)
     (tmp_path / "tiny.toml").write_text(TEXT.format(steps=3))
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
