@@ -16,7 +16,6 @@ from acquisition.errors import BadInput
 from acquisition.simulated.world import World
 from app.contact_sheet import ContactSheet
 from app.preflight import free_bytes
-from calibration.audit.report import QUICK, Effort, audit_world
 from calibration.data_set import TRUTH, Plan, Shown, make_data_set
 from calibration.forecast_oracle import DRAWS, seconds_a_frame, write_oracle
 
@@ -74,6 +73,9 @@ def simulate(name_or_path: str, wishes: Wishes) -> dict[str, Any]:
                 write_oracle(wishes.output, truth, Tasks(bar).tell)
     if wishes.audit and result.get("state") != "interrupted":
         with _progress() as bar:
+            # Only here forest and network are wanted, which take seconds to load.
+            from calibration.audit.report import QUICK, Effort, audit_world
+
             effort = QUICK if wishes.quick else Effort()
             effort = replace(effort, product=wishes.controls)
             result |= audit_world(world, wishes.seed, Tasks(bar).tell, effort)

@@ -8,6 +8,24 @@ import pytest
 HEAVY = {"torch", "monai", "openvino", "numba", "sklearn", "cvxpy", "cv2", "pyqtgraph"}
 """Seconds each, in every process of a run: a child imports the command line too."""
 
+CODE = """
+import sys
+from app.__main__ import main
+try:
+    main(sys.argv[1:])
+finally:
+    print(*sys.modules)
+"""
+
+
+def loaded_by(*call: str) -> set[str]:
+    """Give the names of the modules that a command loads."""
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, *call], capture_output=True, text=True, check=False
+    )
+    assert "app.__main__" in done.stdout, done.stderr
+    return set(done.stdout.split())
+
 
 @pytest.mark.parametrize(
     "call",
@@ -16,15 +34,9 @@ HEAVY = {"torch", "monai", "openvino", "numba", "sklearn", "cvxpy", "cv2", "pyqt
 )
 def test_help_and_refusals_load_no_heavy_library(call: list[str]) -> None:
     """Networks, kernels, solvers and the window are loaded by whoever needs them."""
-    code = (
-        "import sys\nfrom app.__main__ import main\n"
-        "try:\n    main(sys.argv[1:])\n"
-        "finally:\n    print(*sys.modules)"
-    )
+    assert not HEAVY & loaded_by(*call)
 
-    done = subprocess.run(
-        [sys.executable, "-c", code, *call], capture_output=True, text=True, check=False
-    )
 
-    assert "app.__main__" in done.stdout, done.stderr
-    assert not HEAVY & set(done.stdout.split())
+def test_data_sets_are_made_without_networks_and_forests() -> None:
+    """Only the audit of a world needs them."""
+    assert not {"torch", "sklearn"} & loaded_by("simulate", "demo")
