@@ -76,6 +76,9 @@ def evaluate(name: str, trial: Trial) -> dict[str, Any]:
         return _generalist(name, trial)
     settings = inference_settings(name, trial.engine, trial.min_area_um2)
     result: dict[str, Any] = {"model": name}
+    if trial.worlds:
+        made = trial.effort
+        result |= {"dead_share": made.dead_share, "crowding": made.crowding}
     with Analyst(settings) as analyst, progress() as tell:
         if trial.worlds:
             worlds = find_worlds(trial.worlds)

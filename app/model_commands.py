@@ -152,7 +152,7 @@ def _add_trial(parser: Any) -> None:
         type=float,
         default=1.0,
         metavar="X",
-        help="X times the cells of each world; 2.5 is a confluent dish",
+        help="X times the cells of each world",
     )
     parser.add_argument("--engine", choices=ENGINES, default="auto")
 

@@ -43,7 +43,7 @@ class Effort:
     dead_share: float | None = None
     """Share of dead cells to which the dishes are made; None: that of each world."""
     crowding: float = 1.0
-    """Times as many cells as each world has: 2.5 to 3 is a confluent dish."""
+    """Times as many cells as each world has; 2.7: as full as a training has them."""
 
 
 def find_worlds(given: Sequence[str]) -> list[World]:
@@ -114,7 +114,18 @@ def mix_with_dead(mix: Mix, share: float) -> Mix:
 
 
 def crowded(world: World, times: float) -> World:
-    """Give a world with so many times its cells; its optics and camera stay."""
+    """Give a world with so many times its cells; its optics and camera stay.
+
+    Raises
+    ------
+    BadWorld
+        If it is a chip, whose wells say how many cells there are.
+    """
+    if times != 1 and world.nanowell is not None:
+        raise BadWorld(
+            f"{world.name}: the wells of a chip say how many cells it holds; leave "
+            "--crowding out, or the world"
+        )
     cells = world.cells.model_copy(update={"n": round(world.cells.n * times)})
     return world.model_copy(update={"cells": cells})
 

@@ -34,7 +34,6 @@ from inference.cards import (
     save_model,
 )
 from inference.engines.torch_engine import TorchEngine
-from inference.model_folder import sha256
 from inference.nets.graph import Network, build_network
 from inference.pixels import slim_grey_level
 from inference.probe import tiled
@@ -42,6 +41,10 @@ from inference.probe import tiled
 _OFFSET, _SCALE = slim_grey_level()
 NORMALISATION = Normalisation(offset=_OFFSET, scale=_SCALE)
 """The network sees phase as it does in the live path, empty background at 0."""
+
+ENCODER = "encoder.sha256"
+"""In the folder of a run: hash of the file that the encoder began with, which may be
+gone when the run ends."""
 
 _GOLDEN_PX = 256
 _UNKNOWN = "0" * 64
@@ -89,7 +92,8 @@ def export_model(
     network, steps = load_best(recipe, run)
     scores = score_objects(network, validation, NORMALISATION)
     weights = shipped_weights(network)
-    card = _draft(recipe, steps, fit_temperature(scores.logit, scores.dead))
+    temperature = fit_temperature(scores.logit, scores.dead)
+    card = _draft(recipe, run, steps, temperature)
     share = float(scores.dead.mean())
     if 0 < share < 1:
         card = _at_headline_share(card, share)
@@ -104,11 +108,11 @@ def export_model(
         ]
         figures.append(measure_model(model, unseen, f"{name}, world as it stands"))
     card = card.model_copy(update={"simulated": tuple(figures)})
-    card = save_model(folder, card, weights, golden, notice(recipe))
+    card = save_model(folder, card, weights, golden, notice(recipe, run))
     if recipe.images:  # these are measured by the path that needs the folder
         real = (*fold_figures(recipe, run), *measure_held_out(recipe, folder))
         card = card.model_copy(update={"real": real})
-        save_model(folder, card, weights, golden, notice(recipe))
+        save_model(folder, card, weights, golden, notice(recipe, run))
     return folder
 
 
@@ -122,7 +126,7 @@ def _as_trained(recipe: Recipe, directory: Path) -> Recipe:
     return recipe.model_copy(update={"fields": settings.model_copy(update=drawn)})
 
 
-def notice(recipe: Recipe) -> str:
+def notice(recipe: Recipe, run: Path) -> str:
     """Give the text that travels with the weights: origin, licences, notices."""
     seeds = recipe.fields.seeds("train")
     images = [
@@ -132,7 +136,7 @@ def notice(recipe: Recipe) -> str:
         name=recipe.name,
         worlds=" and ".join(recipe.fields.worlds),
         origin=_ORIGINS[recipe.warm_start is None].format(recipe.warm_start)
-        + _encoder_in_words(recipe),
+        + _encoder_in_words(recipe, run),
         first=seeds[0],
         last=seeds[-1],
         images="\n".join([_WITH_IMAGES, *images]) if images else _NO_IMAGES,
@@ -217,14 +221,14 @@ def _identity(name: str | None) -> str | None:
     return f"{name} {load_model(name).card.weights_sha256[:16]}"
 
 
-def _encoder_in_words(recipe: Recipe) -> str:
+def _encoder_in_words(recipe: Recipe, run: Path) -> str:
     """Name the file that the encoder began with, as card and notice do."""
     if recipe.encoder is None:
         return ""
-    digest = sha256(Path(recipe.encoder.file).read_bytes())[:16]
+    digest = (run / ENCODER).read_text(encoding="utf-8")[:16]
     return (
         f", the encoder from {recipe.encoder.source} ({recipe.encoder.licence}, "
-        f"{digest})"
+        f"{recipe.encoder.copyright}, sha256 {digest}...)"
     )
 
 
@@ -257,7 +261,7 @@ def _at_headline_share(card: Card, share: float) -> Card:
     )
 
 
-def _draft(recipe: Recipe, steps: int, temperature: float) -> Card:
+def _draft(recipe: Recipe, run: Path, steps: int, temperature: float) -> Card:
     """Give the card without figures and hashes, which come last."""
     settings = recipe.fields
     worlds = [World.load(name) for name in settings.worlds]
@@ -276,7 +280,7 @@ def _draft(recipe: Recipe, steps: int, temperature: float) -> Card:
         training=TrainingData(
             source="simulated microscope of vigil, domain randomisation per field"
             + (", and real images" if recipe.images else "")
-            + _encoder_in_words(recipe),
+            + _encoder_in_words(recipe, run),
             worlds=(
                 *(f"{world.name} {world.hash}" for world in worlds),
                 *map(_in_words, recipe.images),

@@ -18,20 +18,24 @@ from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
 import acquisition.simulated
-import inference
 from acquisition.errors import BadRun
 from acquisition.simulated.calibrated import stand_of
 from acquisition.simulated.fields import Field as SimulatedField
 from acquisition.simulated.fields import randomise, render_field
 from acquisition.simulated.sections import Mix
 from acquisition.simulated.world import World
+from calibration import shots
+from calibration.audit import cells
 from calibration.shots import shoot
 from calibration.training.recipe import Contrast, Fields, Split
+from inference import phase, phase_kernels, pixels
 from inference.phase import PhaseRetrieval
 from inference.pixels import grey_level, resample, slim_grey_level
 
 logger = logging.getLogger(__name__)
 
+_LOOK = (phase, phase_kernels, pixels, shots, cells)
+"""Modules that, beside the simulator and this one, decide what a field looks like."""
 _WORLD_STREAM = 77
 _RENDER_STEP_PX = 32
 _GAP_PX = 5
@@ -233,10 +237,10 @@ def _origin(settings: Fields) -> str:
     digest = hashlib.sha256(settings.model_dump_json(exclude=counts).encode())
     for name in settings.worlds:
         digest.update(World.load(name).hash.encode())
-    for package in (acquisition.simulated, inference):
-        folder = Path(str(package.__file__)).parent
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(path.read_bytes())
+    simulator = Path(str(acquisition.simulated.__file__)).parent
+    looks = (Path(str(module.__file__)) for module in _LOOK)
+    for path in (*sorted(simulator.rglob("*.py")), *looks, Path(__file__)):
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

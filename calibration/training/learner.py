@@ -16,12 +16,13 @@ from acquisition.errors import BadRun
 from calibration.training.batches import Batch
 from calibration.training.devices import Device, Ranks, choose_device
 from calibration.training.evaluation import ObjectMetrics, object_metrics, score_objects
-from calibration.training.export import NORMALISATION
+from calibration.training.export import ENCODER, NORMALISATION
 from calibration.training.fields import TrainingField
 from calibration.training.losses import Targets, loss_parts
 from calibration.training.recipe import Optimiser, Recipe
 from calibration.training.schedules import Plateau, cosine, step_decay, warm_up
 from inference.cards import load_model
+from inference.model_folder import sha256
 from inference.nets.encoder_weights import load_encoder
 from inference.nets.eunet import EUNet
 from inference.nets.graph import build_network
@@ -62,8 +63,9 @@ class Training:
         network = build_network(recipe.network)
         if recipe.warm_start is not None:
             copy_weights(network, recipe.warm_start)
-        if recipe.encoder is not None and isinstance(network, EUNet | VGGUNet):
-            load_encoder(network, Path(recipe.encoder.file))
+        begun = (directory / CHECKPOINT).exists()  # it holds the encoder by then
+        if recipe.encoder is not None and not begun:
+            begin_encoder(network, Path(recipe.encoder.file), directory)
         self.recipe = recipe
         self.directory = directory
         self.device: Device = choose_device(recipe.optimiser, ranks)
@@ -216,6 +218,24 @@ def copy_weights(network: nn.Module, name_or_path: str) -> None:
             "leave it out, or take a model of the same kind"
         )
     network.load_state_dict({**wanted, **fitting})
+
+
+def begin_encoder(network: nn.Module, file: Path, directory: Path) -> None:
+    """Fill the encoder of a network from a file, and note in the run which it was.
+
+    Raises
+    ------
+    BadModel
+        If the file cannot be read, or holds another encoder.
+    BadRun
+        If the network has no published encoder.
+    """
+    if not isinstance(network, EUNet | VGGUNet):
+        raise BadRun("[encoder]: only an eunet or a vgg_unet has a published encoder")
+    load_encoder(network, file)
+    directory.mkdir(parents=True, exist_ok=True)
+    digest = sha256(file.read_bytes())
+    (directory / ENCODER).write_text(digest + "\n", encoding="utf-8")
 
 
 def learning_rate(settings: Optimiser, step: int, plateau: float = 1.0) -> float:

@@ -236,8 +236,10 @@ class Encoder(Section):
     """Safetensors, or plain tensors of torch."""
     source: str = Field(min_length=1)
     """As the card names them."""
-    licence: str = Field(min_length=1)
-    """Of the file: it reaches the trained weights, so the card says it."""
+    licence: Shippable
+    """Of the file, which reaches the trained weights."""
+    copyright: str = Field(min_length=1)
+    """The notice that the licence asks to keep; it travels with the weights."""
 
 
 class Recipe(Section):
@@ -271,6 +273,11 @@ class Recipe(Section):
             raise ValueError(
                 f'a network of kind "{kind}" has no published encoder: leave out '
                 "[encoder], or take an eunet or a vgg_unet"
+            )
+        if self.encoder is not None and self.compare.networks:
+            raise ValueError(
+                "networks that are compared all begin with random numbers: leave out "
+                "[encoder] or [[compare.networks]]"
             )
         return self
 

@@ -49,6 +49,7 @@ _NICENESS = 10
 _REFRESH_STEPS = 100
 _FREE: dict[str, bool | set[str]] = {
     "compare": True,
+    "encoder": {"file"},
     "fields": {"train", "kept", "validation", "test", "held_out_worlds"},
     "optimiser": {"patience", "evaluate_every", "threads", "device", "precision"},
 }

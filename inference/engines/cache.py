@@ -132,10 +132,13 @@ class EngineCache:
         model: Model,
         key: EngineKey,
         write: Callable[[Path], Mapping[str, Any] | None],
+        renew: bool = False,
     ) -> Path:
         """Let ``write`` fill a folder, and keep it as an entry: all or nothing.
 
-        What ``write`` gives is kept in the side file, for :meth:`notes`.
+        What ``write`` gives is kept in the side file, for :meth:`notes`. A whole entry
+        that another process has put there meanwhile stays, as somebody may be reading
+        it, unless it is to be renewed.
 
         Raises
         ------
@@ -152,7 +155,8 @@ class EngineCache:
                 entry = {"key": key.facts, "files": _hashes(fresh), "notes": {**notes}}
                 text = json.dumps(entry, indent=2)
                 (fresh / SIDE_FILE).write_text(text, encoding="utf-8")
-                _move(fresh, place, key)
+                if renew or _fault(place, key) is not None:
+                    _move(fresh, place, key)
         except OSError as error:
             raise BadModel(
                 f"the engine cache {self.folder} cannot be written ({error.strerror}); "

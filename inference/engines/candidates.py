@@ -95,7 +95,7 @@ def remember(
         text = json.dumps(list(names))
         (folder / _RANKING_FILE).write_text(text, encoding="utf-8")
 
-    EngineCache().put(model, _ranking_key(model, shape, threads), write)
+    EngineCache().put(model, _ranking_key(model, shape, threads), write, renew=True)
 
 
 def remembered(model: Model, shape: tuple[int, int], threads: int) -> list[str]:

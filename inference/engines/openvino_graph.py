@@ -111,15 +111,15 @@ def _quantise(graph: Any, model: Model, forms: list[NDArray[np.uint16]]) -> Any:
             nncf.Dataset(forms, lambda form: [form[None, None], offset, scale]),
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(forms),
-            # Both keep pixels from being called otherwise: the finest level sees the
-            # whole range of counts and draws the last border.
-            ignored_scope=nncf.IgnoredScope(names=_finest(graph)),
+            # Both keep pixels from being called otherwise: the first layer sees the
+            # whole range of counts, the finest ones draw the last border.
+            ignored_scope=nncf.IgnoredScope(names=_kept_in_float(graph)),
             fast_bias_correction=False,
         )
 
 
-def _finest(graph: Any) -> list[str]:
-    """Name the convolutions at the finest resolution of the network."""
+def _kept_in_float(graph: Any) -> list[str]:
+    """Name the first convolution of a network, and those of its finest resolution."""
     convolutions = [
         layer
         for layer in graph.get_ordered_ops()
@@ -128,6 +128,6 @@ def _finest(graph: Any) -> list[str]:
     rows = [layer.output(0).get_shape()[2] for layer in convolutions]
     return [
         layer.get_friendly_name()
-        for layer, height in zip(convolutions, rows, strict=True)
-        if height == max(rows)
+        for number, layer in enumerate(convolutions)
+        if number == 0 or rows[number] == max(rows)
     ]

@@ -162,8 +162,8 @@ def test_every_image_is_held_out_by_one_fold(four_images: Path) -> None:
 
 def test_notices_travel_with_the_weights() -> None:
     """The notice of a model names the images, their licence and their copyright."""
-    text = notice(RECIPE)
+    text = notice(RECIPE, Path())
 
     assert "a set of cells: MIT, Copyright (c) 2001 Somebody" in text
     assert "No recording of a real" not in text
-    assert "No recording of a real" in notice(Recipe())
+    assert "No recording of a real" in notice(Recipe(), Path())

@@ -3,6 +3,7 @@
 import re
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -279,7 +280,9 @@ def test_an_encoder_begins_with_a_file_and_the_notice_names_it(tmp_path: Path) -
     }
     file = tmp_path / "published.safetensors"
     save_file(published, file)
-    encoder = Encoder(file=str(file), source="ImageNet", licence="Apache-2.0")
+    encoder = Encoder(
+        file=str(file), source="ImageNet", licence="MIT", copyright="its authors"
+    )
     recipe = SMALL.model_copy(update={"network": shape, "encoder": encoder})
 
     network = Training(recipe, tmp_path).network
@@ -287,15 +290,31 @@ def test_an_encoder_begins_with_a_file_and_the_notice_names_it(tmp_path: Path) -
     assert isinstance(network, EUNet)
     begun = network.encoder.state_dict()
     assert all(torch.equal(begun[name], given[name]) for name in given)
-    assert "encoder from ImageNet (Apache-2.0" in notice(recipe)
+    file.unlink()  # a run that ends needs it no more
+    assert "encoder from ImageNet (MIT, its authors" in notice(recipe, tmp_path)
 
 
-def test_a_network_without_encoder_takes_no_file_for_one() -> None:
-    """The message says which networks have one."""
-    encoder = {"file": "a.pth", "source": "ImageNet", "licence": "Apache-2.0"}
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "take an eunet or a vgg_unet"),
+        ({"licence": "CC-BY-NC-4.0"}, "licence"),
+        ({"compare": True}, "begin with random numbers"),
+    ],
+    ids=["no encoder", "licence", "comparison"],
+)
+def test_a_file_for_an_encoder_is_refused_where_it_may_not_go(
+    changes: dict[str, Any], message: str
+) -> None:
+    """The network has none, the licence forbids it, or others begin without."""
+    encoder = {"file": "a", "source": "b", "licence": "MIT", "copyright": "c"}
+    other = {"name": "stem", "network": {"kind": "stem_unet"}}
+    recipe: dict[str, Any] = {"encoder": encoder | changes}
+    if recipe["encoder"].pop("compare", False):
+        recipe |= {"network": {"kind": "eunet"}, "compare": {"networks": [other]}}
 
-    with pytest.raises(ValidationError, match=r"take an eunet or a vgg_unet"):
-        Recipe.model_validate({"encoder": encoder})
+    with pytest.raises(ValidationError, match=message):
+        Recipe.model_validate(recipe)
 
 
 def test_single_shots_are_levelled_at_the_pixel_size_of_the_network() -> None:

@@ -82,6 +82,25 @@ def test_a_damaged_entry_is_deleted(
     assert not place.exists()
 
 
+def test_a_whole_entry_stays_until_it_is_renewed(
+    cache: EngineCache, model: Model, key: EngineKey
+) -> None:
+    """Two processes may make the same engine: the reader of the first keeps it."""
+
+    def write(folder: Path) -> None:
+        (folder / "engine").write_bytes(b"later")
+
+    first = fill(cache, model, key)
+    before = (first / "engine").read_bytes()
+
+    cache.put(model, key, write)
+    kept = (first / "engine").read_bytes()
+    cache.put(model, key, write, renew=True)
+
+    assert kept == before
+    assert (first / "engine").read_bytes() == b"later"
+
+
 def test_an_entry_of_another_key_is_deleted(
     cache: EngineCache,
     model: Model,
