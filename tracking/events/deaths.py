@@ -9,8 +9,8 @@ dead are
 
 an absorbing two-state filter whose backward pass is the same sum: the posterior of the
 onset is o_b / o. A change is judged again when more of what follows is known
-(`tracking.evidence.AHEADS`), so the onset of a death is corrected while the evidence
-for it grows.
+(`tracking.events.evidence.AHEADS`), so the onset of a death is corrected while the
+evidence for it grows.
 """
 
 from dataclasses import dataclass, replace

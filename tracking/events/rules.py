@@ -3,7 +3,7 @@
 An event carries the frame that decided it and, as its time, when it began: for a death
 the middle of the posterior of the onset, for a contact the first frame of the touch. A
 predicted event carries the time by which it is expected. Whatever is reported is
-confirmed or refuted by what follows (`tracking.verdicts`).
+confirmed or refuted by what follows (`tracking.events.verdicts`).
 """
 
 import itertools

@@ -31,7 +31,7 @@ GOLDEN = ("golden.steps", "golden.known", "golden.ahead", "golden.out")
 
 
 class ResidualShape(CardPart):
-    """Arguments of :class:`tracking.transformer.ResidualTransformer`."""
+    """Arguments of :class:`tracking.forecasts.transformer.ResidualTransformer`."""
 
     kind: Literal["residual_transformer"] = "residual_transformer"
     width: int = Field(48, ge=8, le=256, multiple_of=8)

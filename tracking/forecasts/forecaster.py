@@ -1,9 +1,9 @@
 """Where every track will be at the horizons of the settings, and how sure that is.
 
 The bank of walks forecasts all living tracks; dead cells stay. A trained network may
-correct the bank (`tracking.transformer`): both are scored all along, and the network
-serves only while it is the better one in this run. The stated deviations are those
-whose 90 % band held 90 % of the earlier cells (`tracking.rolling`).
+correct the bank (`tracking.forecasts.transformer`): both are scored all along, and the
+network serves only while it is the better one in this run. The stated deviations are
+those whose 90 % band held 90 % of the earlier cells (`tracking.forecasts.rolling`).
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """One frame further: prediction, costs, assignment, update, ends and births.
 
-All of it is compiled into one step on the columns of `tracking.table`; the parts stand
-in files of their own.
+All of it is compiled into one step on the columns of `tracking.linking.table`; the
+parts stand in files of their own.
 """
 
 import math
@@ -108,7 +108,7 @@ def link(table, rows, found, masks, learnt, rules):  # type: ignore[no-untyped-d
     ``cell`` (row,) that the track has or rides on, and ``main`` (cell,) the row that
     carries it; `NOBODY` where none.
     """
-    cells = found.label.size
+    cells, number = found.label.size, table.number
     first, cell_of, cost = find_candidates(table, rows, found, rules)
     if rules.contact_weight > 0:
         add_contact_terms(table, found, first, cell_of, cost, learnt, rules)
@@ -120,7 +120,7 @@ def link(table, rows, found, masks, learnt, rules):  # type: ignore[no-untyped-d
 
     cell, main = np.full(rows, NOBODY, np.int64), np.full(cells, NOBODY, np.int64)
     for row in range(rows):
-        table.number[row, CARRIER] = NOBODY
+        number[row, CARRIER] = NOBODY
         if chosen[row] != UNMATCHED and chosen[row] < cells:
             cell[row], main[chosen[row]] = chosen[row], row
     for row in range(rows):
@@ -130,7 +130,7 @@ def link(table, rows, found, masks, learnt, rules):  # type: ignore[no-untyped-d
             if main[at] == NOBODY:
                 main[at] = row
             else:
-                table.number[row, CARRIER] = main[at]
+                number[row, CARRIER] = main[at]
     ride(table, rows, found, cell, main, first, cell_of, rules)
     judge(table, rows, first, cell_of, cost, cell)
     return cell, main
@@ -358,17 +358,19 @@ def step(table, rows, found, masks, learnt, rules, walks, field, wells, swapped)
     advance(table, rows, steps, wells, learnt, rules.step_s)
     cell, main = link(table, rows, found, masks, learnt, rules)
     whole = np.full(found.label.size, NOBODY, np.int64)
-    for new in range(found.label.size):
+    for new in range(main.size):
         if main[new] == NOBODY:
             whole[new] = find_whole(table, found, new, main, learnt, rules)
     parts(table, found, cell, whole, learnt)
     update(table, rows, found, cell, main, learnt, rules)
     swaps = undo_swaps(table, rows, learnt, rules.lag, swapped)
     left, went = end(table, rows, find_staying(table, rows, rules, field, wells))
-    here = count_tracks(table, left, wells)
-    for new in range(found.label.size):
-        well = found.well[new]
-        if main[new] != NOBODY or (well != NOBODY and here[well] >= wells.holds[well]):
+    here, well_of = count_tracks(table, left, wells), found.well
+    for new in range(main.size):
+        if main[new] != NOBODY:
+            continue
+        well = well_of[new]
+        if well != NOBODY and here[well] >= wells.holds[well]:
             continue
         bear(table, left, found, new, learnt, power, rules)
         mark_part(table, left, went, whole[new], rules)

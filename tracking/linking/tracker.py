@@ -1,8 +1,8 @@
 """Online tracking: every cell keeps its name from frame to frame.
 
 The state is a struct of arrays, one row a track, and a frame is one compiled step
-(`tracking.linking`). Names are deterministic: they depend neither on the order of the
-cells nor on their labels.
+(`tracking.linking.step`). Names are deterministic: they depend neither on the order of
+the cells nor on their labels.
 
 What cannot be tracked is passed over by rule: cells whose centre is not a number or
 that have no area, and of cells with the same label all but the first. A frame that is

@@ -1,10 +1,10 @@
 """What was said about the last frames, looked at again with what came after.
 
 Three things, none of them a silent rewrite: every track's place of a few frames ago,
-smoothed exactly at a fixed lag (`tracking.window`); contacts that are over, solved in
-the background with who-is-who (`tracking.episodes`, `tracking.solver`); and revisions,
-records that name the track, the frames, and what was and is now held to be true. Tracks
-that were given out stay as they were.
+smoothed exactly at a fixed lag (`tracking.revisions.window`); contacts that are over,
+solved in the background with who-is-who (`tracking.revisions.episodes`,
+`tracking.revisions.solver`); and revisions, records that name the track, the frames,
+and what was and is now held to be true. Tracks that were given out stay as they were.
 """
 
 import itertools

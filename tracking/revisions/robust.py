@@ -1,9 +1,10 @@
 """Courses through a contact with what only a solver of inequalities can give.
 
-As `tracking.smoothing`, but a centre far off (the middle of a merged blob, a mask with
-a piece of the neighbour) pulls with a bounded force (Huber), no cell is faster on an
-axis than the fastest believable one, and none leaves its walls. A convex problem per
-size, built once and solved again with other numbers (CVXPY with parameters, OSQP).
+As `tracking.revisions.smoothing`, but a centre far off (the middle of a merged blob, a
+mask with a piece of the neighbour) pulls with a bounded force (Huber), no cell is
+faster on an axis than the fastest believable one, and none leaves its walls. A convex
+problem per size, built once and solved again with other numbers (CVXPY with parameters,
+OSQP).
 
 CVXPY takes a second to import, so that happens when the first course is solved, or
 when `RobustCourses.prepare` is called.

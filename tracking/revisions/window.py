@@ -57,7 +57,7 @@ class Window:
     lag_frames
         Frames after which a place is final.
     lam
-        Weight of the smoothness, see `tracking.smoothing`.
+        Weight of the smoothness, see `tracking.revisions.smoothing`.
     noise_um
         Standard deviation of a measured centre on each axis.
     """
