@@ -38,7 +38,7 @@ def vigil(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=290,  # a test has 300
     )
 
 
