@@ -198,7 +198,7 @@ def _add_bench_inference(benches: Any) -> None:
     inference.add_argument(
         "--network",
         choices=("stem_unet", "eunet_b0"),
-        help="absent: both; eunet_b0 has random weights",
+        help="absent: both",
     )
     inference.add_argument(
         "--engine",

@@ -28,12 +28,12 @@ from acquisition.errors import BadConfig, VigilError
 from calibration.benchmarks.drawn_cells import DrawnField, Prompted, draw_field
 from calibration.benchmarks.networks import (
     NETWORKS,
-    Timed,
     matmul_rates,
     network_to_time,
 )
 from calibration.benchmarks.plain_cells import plain_cells, same_instance_share
 from configs.schema import Inference, Stand
+from inference.cards import Model
 from inference.cells import find_cells
 from inference.engines.candidates import Candidate, candidates
 from inference.engines.torch_engine import TorchEngine
@@ -146,9 +146,9 @@ def bench_inference(wishes: Wishes) -> dict[str, Any]:
             drawn = draw_field(size, 1, Stand())
             after = _post(drawn, 1 if wishes.quick else 3)
             for name in wishes.networks:
-                timed = network_to_time(name)
-                found, refused = _rows(timed, drawn, wishes, rates)
-                rows += [row | after for row in found]
+                model = network_to_time(name)
+                found, refused = _rows(model, drawn, wishes, rates)
+                rows += [{"network": name} | row | after for row in found]
                 left_out += [f"{name} {size}: {reason}" for reason in refused]
     return {
         "rows": rows,
@@ -163,7 +163,7 @@ def bench_inference(wishes: Wishes) -> dict[str, Any]:
 
 
 def _rows(
-    timed: Timed, drawn: DrawnField, wishes: Wishes, rates: dict[str, float | None]
+    model: Model, drawn: DrawnField, wishes: Wishes, rates: dict[str, float | None]
 ) -> tuple[list[dict[str, Any]], list[str]]:
     from inference.nets.cost import network_cost
 
@@ -171,11 +171,11 @@ def _rows(
     settings = Inference.model_validate(
         {"engine": wishes.engine, "threads": wishes.threads}
     )
-    listed = candidates(settings, timed.model, (height, width))
+    listed = candidates(settings, model, (height, width))
     contestants, refused = _made(listed, drawn)
-    _take_turns(contestants, timed, drawn, 3 if wishes.quick else wishes.repeat)
-    gflop = network_cost(timed.model.card.architecture, (height, width)).gflop
-    alike = _agreements(contestants, timed, (height, width))
+    _take_turns(contestants, model, drawn, 3 if wishes.quick else wishes.repeat)
+    gflop = network_cost(model.card.architecture, (height, width)).gflop
+    alike = _agreements(contestants, model, (height, width))
     torch_ms = next(
         (_median(c.network)[0] for c in contestants if c.engine.name == REFERENCE), None
     )
@@ -184,10 +184,8 @@ def _rows(
         rate = rates.get(contestant.precision)
         row = _row(contestant, torch_ms, gflop, rate)
         name = contestant.engine.name
-        about = {"engine": name, "network": timed.network, "size": height}
-        rows.append(
-            about | row | {"parity_cells": alike[name], "trained": timed.trained}
-        )
+        about = {"engine": name, "size": height}
+        rows.append(about | row | {"parity_cells": alike[name]})
         contestant.engine.close()
     return rows, refused
 
@@ -211,9 +209,9 @@ def _made(
 
 
 def _take_turns(
-    contestants: list[Contestant], timed: Timed, drawn: DrawnField, repeat: int
+    contestants: list[Contestant], model: Model, drawn: DrawnField, repeat: int
 ) -> None:
-    given = timed.model.card.normalisation
+    given = model.card.normalisation
     phase = retrieve_phase(drawn.frame.pixels, Stand())
     for turn in range(-WARM_UP, repeat):
         for one in contestants:
@@ -244,11 +242,11 @@ def _row(
 
 
 def _agreements(
-    contestants: list[Contestant], timed: Timed, shape: tuple[int, int]
+    contestants: list[Contestant], model: Model, shape: tuple[int, int]
 ) -> dict[str, float | None]:
-    """Give the share of equal classes on cell pixels; null without a trained answer."""
-    frame = tiled(timed.model.golden.frame, shape)
-    given = timed.model.card.normalisation
+    """Give the share of equal classes on cell pixels; null without the reference."""
+    frame = tiled(model.golden.frame, shape)
+    given = model.card.normalisation
     maps = {
         one.engine.name: one.engine.infer(frame, given.offset, given.scale)
         for one in contestants
@@ -258,7 +256,7 @@ def _agreements(
     for name, found in maps.items():
         shares[name] = (
             round(class_agreement(found.classes, wanted.classes), 5)
-            if wanted is not None and timed.trained
+            if wanted is not None
             else None
         )
     return shares

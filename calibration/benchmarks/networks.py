@@ -1,78 +1,37 @@
 """The networks that `vigil bench inference` times, and what the hardware could do."""
 
-import hashlib
 import importlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from acquisition.errors import BadConfig
-from inference.architectures import EUNetShape
 from inference.cards import Model, load_model
 from inference.engines.openvino_engine import load_openvino, supported_precisions
 
 STEM, EUNET = "stem_unet", "eunet_b0"
-NETWORKS = (STEM, EUNET)
+SHIPPED = {STEM: "slim", EUNET: "slim_eunet_b0"}
+NETWORKS = tuple(SHIPPED)
 
 _SEED = 1
 _RATE_REPEATS = 4
 
 
-@dataclass(frozen=True)
-class Timed:
-    """A model to be timed."""
-
-    network: str
-    model: Model
-    trained: bool
-
-
-def network_to_time(name: str) -> Timed:
-    """Give a network: the shipped one, or one with random weights.
+def network_to_time(name: str) -> Model:
+    """Give the shipped model of a network.
 
     Raises
     ------
     BadConfig
         If there is no such network.
     """
-    shipped = load_model("slim")
-    if name == STEM:
-        return Timed(name, shipped, trained=True)
-    if name == EUNET:
-        return Timed(name, _untrained(shipped), trained=False)
-    raise BadConfig(
-        "bench inference", [f"--network: one of {', '.join(NETWORKS)} (given: {name})"]
-    )
-
-
-def _untrained(shipped: Model) -> Model:
-    """Give E-U-Net B0 with random weights and the golden frame of another model."""
-    import torch
-
-    from inference.nets.graph import build_network
-
-    shape = EUNetShape()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_SEED)
-        network = build_network(shape)
-    weights = {
-        name: tensor.numpy()
-        for name, tensor in network.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
-    digest = hashlib.sha256()
-    for value in weights.values():
-        digest.update(np.ascontiguousarray(value).tobytes())
-    card = shipped.card.model_copy(
-        update={
-            "name": "untrained-eunet-b0",
-            "architecture": shape,
-            "weights_sha256": digest.hexdigest(),
-        }
-    )
-    return Model(card, weights, shipped.golden)
+    if name not in SHIPPED:
+        raise BadConfig(
+            "bench inference",
+            [f"--network: one of {', '.join(NETWORKS)} (given: {name})"],
+        )
+    return load_model(SHIPPED[name])
 
 
 def matmul_rates(threads: int, edge: int) -> dict[str, float | None]:

@@ -10,7 +10,7 @@ from acquisition.errors import BadConfig
 from app.__main__ import main
 from calibration.benchmarks.drawn_cells import DrawnField, Prompted, draw_field
 from calibration.benchmarks.inference import Wishes, bench_inference
-from calibration.benchmarks.networks import EUNET, network_to_time
+from calibration.benchmarks.networks import NETWORKS, network_to_time
 from calibration.benchmarks.plain_cells import plain_cells, same_instance_share
 from configs.schema import Inference, Stand
 from inference.cells import find_cells
@@ -29,7 +29,6 @@ KEYS = {
     "post_ratio_to_skimage",
     "end_to_end_ms",
     "parity_cells",
-    "trained",
     "gflop",
     "floor_ms",
     "over_floor",
@@ -77,12 +76,13 @@ def test_a_prompted_engine_runs_and_answers_as_drawn(drawn: DrawnField) -> None:
     assert engine.name == engine.model == "classical"
 
 
-def test_the_untrained_network_is_always_the_same() -> None:
-    """Random weights come from a seed, so its engines can be kept in the cache."""
-    first, second = (network_to_time(EUNET) for _ in range(2))
+@pytest.mark.parametrize("name", NETWORKS)
+def test_what_is_timed_is_shipped(name: str) -> None:
+    """Every network of the bench is a trained one that comes with the package."""
+    model = network_to_time(name)
 
-    assert first.model.label == second.model.label
-    assert not first.trained
+    assert model.card.simulated
+    assert name.startswith(model.card.architecture.kind)
 
 
 def test_rows_say_all_that_was_promised(
