@@ -51,6 +51,7 @@ class Analysis:
         """Give what the stages count, and the share of dead cells that is assumed."""
         facts = {"refused_triggers": float(self._tracking.refused)}
         facts["contacts_left_out"] = float(self._tracking.contacts_left_out)
+        facts["pairs_left_out"] = float(self._tracking.pairs_left_out)
         facts |= self._tracking.forecast_facts()
         share = self._prevalence.share
         return facts if math.isnan(share) else facts | {"dead_share": share}

@@ -93,6 +93,11 @@ class TrackingStage:
         refiners = (position.refiner for position in self._positions.values())
         return sum(one.left_out for one in refiners if one is not None)
 
+    @property
+    def pairs_left_out(self) -> int:
+        """Pairs that no contact was predicted for: their cells lie too densely."""
+        return sum(one.rules.pairs_left_out for one in self._positions.values())
+
     def __call__(self, segmented: Segmented) -> Analysed:
         """Analyse one frame; ``decision_ns`` is when the requests were ready."""
         if segmented.info.position.startswith(RECENTRED):

@@ -24,6 +24,10 @@ LONGEST = 6.0
 """Ratio of the axes of an ellipse, at most."""
 FARTHEST_UM = 15.0
 """Gap beyond which no pair was among those of the fit."""
+MOST_PAIRS = 50_000
+"""Where cells are so dense that more pairs are that near, a track is only held against
+the nearest ones; the other pairs are counted as left out."""
+NEAREST = 4
 WATCHED = 0.2
 """Approaches at least so likely are followed silently, for the rolling outcome."""
 FIRST_CASES = 8.0
@@ -110,6 +114,7 @@ class PredictedContacts:
 
     rule: PredictedContactRule
     outcome: RollingOutcome = field(default_factory=RollingOutcome)
+    left_out: int = 0  # pairs that were not looked at, see `MOST_PAIRS`
     _above: dict[Pair, int] = field(default_factory=dict)
     _told: set[Pair] = field(default_factory=set)
 
@@ -154,8 +159,9 @@ class PredictedContacts:
         if not used.any() or rows.size < 2:
             return {}
         reach_um = 2 * reaches(segmented.cells, tracks, rows).max() + FARTHEST_UM
-        tree = cKDTree(tracks.centre_um[rows])
-        near = rows[tree.query_pairs(reach_um, output_type="ndarray")]
+        near, left_out = _near_pairs(tracks.centre_um[rows], reach_um)
+        self.left_out += left_out
+        near = rows[near]
         alive = (tracks.state[near] != CellState.DEAD).any(axis=1)
         one, other = near[alive].T
         odds = log_odds_to_meet(
@@ -177,6 +183,22 @@ class PredictedContacts:
                 chance = expit(odds[at, above[0]] + self.outcome.shift)
                 found[pair] = Approach(pair, float(chance), float(horizon_s[above[0]]))
         return found
+
+
+def _near_pairs(
+    centre_um: NDArray[np.float64], reach_um: float
+) -> tuple[NDArray[np.int64], int]:
+    """Give the pairs (pair, 2) that are so near, and how many are left out."""
+    tree, count = cKDTree(centre_um), len(centre_um)
+    every = (int(tree.count_neighbors(tree, reach_um)) - count) // 2
+    if every <= MOST_PAIRS:
+        return tree.query_pairs(reach_um, output_type="ndarray"), 0
+    _, other = tree.query(centre_um, NEAREST + 1, distance_upper_bound=reach_um)
+    one = np.repeat(np.arange(count), NEAREST + 1)
+    pairs = np.stack((one, other.ravel()), axis=1)
+    pairs = pairs[(pairs[:, 1] < count) & (pairs[:, 0] != pairs[:, 1])]
+    near = np.unique(np.sort(pairs, axis=1), axis=0)
+    return near, every - len(near)
 
 
 def _followed(tracks: Tracks) -> NDArray[np.int64]:

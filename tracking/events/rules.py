@@ -128,6 +128,11 @@ class EventRules:
         )
         return tuple(self._approach(segmented, tracks, one) for one in likely)
 
+    @property
+    def pairs_left_out(self) -> int:
+        """Pairs too many to be held against each other: cells lie too densely."""
+        return self._meeting.left_out
+
     def judge(self, time_s: float) -> tuple[Verdict, ...]:
         """Say what has become of earlier events, by this experiment time."""
         return self._bench.docket.update(time_s)
