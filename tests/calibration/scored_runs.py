@@ -39,7 +39,12 @@ class Flaws:
     unsure: tuple[int, ...] = ()
 
 
-def record_run(directory: Path, frames: int = 32, flaws: Flaws = Flaws()) -> Path:
+def record_run(
+    directory: Path,
+    frames: int = 32,
+    flaws: Flaws = Flaws(),
+    death_s: float = DEATH_S,
+) -> Path:
     """Record a run of a grid of cells, of which one dies and two meet."""
     evidence = directory.with_name("evidence.toml")
     write_evidence(make_evidence(), evidence)
@@ -58,7 +63,7 @@ def record_run(directory: Path, frames: int = 32, flaws: Flaws = Flaws()) -> Pat
     )
     pixels = np.zeros((4, SIZE_PX, SIZE_PX), np.uint16)
     for sequence in range(1, frames + 1):
-        cycle = show(STEP_S * sequence)
+        cycle = show(STEP_S * sequence, death_s)
         segmented = analyse(cycle, sequence, flaws)
         writer.write_frame(Frame(segmented.info, pixels))
         writer.write_analysed(stage(segmented))
@@ -68,7 +73,7 @@ def record_run(directory: Path, frames: int = 32, flaws: Flaws = Flaws()) -> Pat
     return directory
 
 
-def show(time_s: float) -> Cycle:
+def show(time_s: float, death_s: float = DEATH_S) -> Cycle:
     """Give the scripted specimen: live cells left of the middle, dead ones right."""
     centre_px = places(time_s)
     y, x = np.mgrid[:SIZE_PX, :SIZE_PX]
@@ -78,8 +83,8 @@ def show(time_s: float) -> Cycle:
     number = np.arange(1, PEOPLE + 1)
     dead = centre_px[:, 1] > SIZE_PX / 2
     since_min = np.full(PEOPLE, np.nan)
-    since_min[DYING - 1] = (time_s - DEATH_S) / 60
-    dead[DYING - 1] = time_s >= DEATH_S
+    since_min[DYING - 1] = (time_s - death_s) / 60
+    dead[DYING - 1] = time_s >= death_s
     touching, gap_px = meetings(labels)
     zeros = np.zeros(PEOPLE)
     cells = VisibleCells(
@@ -135,6 +140,7 @@ def analyse(cycle: Cycle, sequence: int, flaws: Flaws) -> Segmented:
         state=np.where(dead, CellState.DEAD, CellState.LIVE).astype(np.uint8),
         unsure=np.isin(known, flaws.unsure),
         touches_edge=np.zeros(count, np.bool_),
+        box_px=np.tile(np.array([0, 0, SIZE_PX, SIZE_PX], np.int32), (count, 1)),
         touching=pairs[(pairs > 0).all(axis=1)],
     )
     info = replace(make_info(sequence, cycle.time_s), pixel_size_um=1.0)

@@ -27,6 +27,12 @@ LOG_ODDS_LIMIT = 15.0
 LOG_ODDS_AT_FIRST = -1.4
 """Of being dead when first seen: one in five. The evidence has the share of the dead
 taken out; with even odds, the living whose first looks are poor were shown as dead."""
+SURE_WATCHED = 0.8
+"""A dead cell is reported when it is so likely to have died while it was watched, and
+not before. That needs less than to be sure of its death: many look a little dead when
+they are first seen, an hour before they die."""
+EVER_LIVE = 0.3
+"""And when it was less likely dead than this, once it had settled."""
 FEWEST_BEFORE = 3
 """A change is only judged against so many known bins before it."""
 
@@ -51,7 +57,7 @@ class _Lives:
     always: NDArray[np.float64]  # (track,) log odds of dead when it was first seen
     earlier: NDArray[np.float64]  # (track,) and of having died before all bins
     log_odds: NDArray[np.float64]  # (track,) of being dead
-    died_odds: NDArray[np.float64]  # (track,) of having died within the bins
+    died_odds: NDArray[np.float64]  # (track,) if dead, of having died within the bins
     steps: NDArray[np.int32]  # (track,) bins with evidence
     votes: NDArray[np.bool_]  # (track, bin) the bin alone speaks for death
     above: NDArray[np.int32]  # (track,) steps in a row over the bar
@@ -97,8 +103,7 @@ class Deaths:
         always = lives.always + level
         watched = np.logaddexp(lives.earlier + level, _log_sum(odds))
         lives.log_odds = _bounded(np.logaddexp(always, watched))
-        # It died while it was watched: neither does it live, nor was it dead before.
-        lives.died_odds = _bounded(watched - np.logaddexp(always, 0.0))
+        lives.died_odds = _bounded(watched - always)
         lives.steps[seen] += 1
         rows = self._decide(np.flatnonzero(seen), info.time_s)
         return [self._death(row, info.time_s) for row in rows.tolist()]
@@ -168,15 +173,17 @@ class Deaths:
     def _decide(self, rows: NDArray[np.int64], time_s: float) -> NDArray[np.int64]:
         """Give the rows that die now."""
         lives, rule = self._lives, self.rule
-        probability = _sigmoid(lives.died_odds[rows])
+        # It died while it was watched: neither does it live, nor was it dead before.
+        dead = _sigmoid(lives.log_odds[rows])
+        watched = _sigmoid(lives.died_odds[rows]) > SURE_WATCHED
+        probability = np.where(watched, dead, 0.0)
         settled = lives.steps[rows] >= rule.settle_frames
         suspected = probability > rule.alert
         first = np.minimum(lives.alert_s[rows], time_s)
         lives.alert_s[rows] = np.where(suspected, first, np.inf)
         over = probability > rule.probability
         lives.above[rows] = np.where(over, lives.above[rows] + 1, 0)
-        live = _sigmoid(lives.log_odds[rows]) < 1 - rule.probability
-        lives.was_live[rows] |= settled & live
+        lives.was_live[rows] |= settled & (dead < EVER_LIVE)
         if rule.rule == "filter":
             dies = lives.above[rows] >= rule.frames
         else:
