@@ -113,13 +113,16 @@ def _quantise(graph: Any, model: Model, forms: list[NDArray[np.uint16]]) -> Any:
             subset_size=len(forms),
             # Both keep pixels from being called otherwise: the first layer sees the
             # whole range of counts, the finest ones draw the last border.
-            ignored_scope=nncf.IgnoredScope(names=_kept_in_float(graph)),
+            ignored_scope=nncf.IgnoredScope(names=kept_in_float(graph)),
             fast_bias_correction=False,
         )
 
 
-def _kept_in_float(graph: Any) -> list[str]:
-    """Name the first convolution of a network, and those of its finest resolution."""
+def kept_in_float(graph: Any) -> list[str]:
+    """Name the convolutions that an 8-bit engine keeps in float.
+
+    They are the first of the network and those of its finest resolution.
+    """
     convolutions = [
         layer
         for layer in graph.get_ordered_ops()

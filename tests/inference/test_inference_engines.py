@@ -17,6 +17,12 @@ from inference.engines.openvino_engine import (
     Precision,
     supported_precisions,
 )
+from inference.engines.openvino_graph import (
+    GRAPH_FILE,
+    kept_in_float,
+    load_openvino,
+    write_graph,
+)
 from inference.engines.padding import Padding, padded_shape
 from inference.engines.torch_engine import TorchEngine
 from inference.maps import Engine, Maps
@@ -93,6 +99,23 @@ def test_damaged_cache_is_made_again(model: Model, cache: Path) -> None:
     )
 
     np.testing.assert_array_equal(found.classes, wanted.classes)
+
+
+def test_eight_bits_leave_first_and_finest_layers_in_float(tmp_path: Path) -> None:
+    """The first layer of an E-U-Net is not at its finest resolution, and stays too."""
+    write_graph(load_model("slim_eunet_b0"), (128, 128), "f32", tmp_path)
+    graph = load_openvino().Core().read_model(tmp_path / GRAPH_FILE)
+    layers = [o for o in graph.get_ordered_ops() if o.get_type_name() == "Convolution"]
+    rows = {o.get_friendly_name(): o.output(0).get_shape()[2] for o in layers}
+
+    kept = kept_in_float(graph)
+
+    first = layers[0].get_friendly_name()
+    assert first in kept
+    assert rows[first] < max(rows.values())
+    finest = {name for name, height in rows.items() if height == max(rows.values())}
+    assert finest <= set(kept)
+    assert len(kept) < len(layers) / 2
 
 
 def test_warm_start_needs_no_torch(model: Model, cache: Path) -> None:
