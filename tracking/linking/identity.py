@@ -44,7 +44,8 @@ def unlikeness(one, other, variance):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True, error_model="numpy")
 def add_contact_terms(table, found, first, cell_of, cost, learnt, rules):  # type: ignore[no-untyped-def]  # noqa: PLR0913 - columns
     """Add to the cost of cells that look like a former neighbour, in place."""
-    number = table.number
+    number, look, whole = table.number, table.look, found.whole
+    looks, variance = found.look, learnt.look
     for row in range(first.size - 1):
         if number[row, TRACK_ID] == 0 or number[row, APART] > rules.lag:
             continue
@@ -56,11 +57,10 @@ def add_contact_terms(table, found, first, cell_of, cost, learnt, rules):  # typ
                 continue
             for at in range(first[row], first[row + 1]):
                 cell = cell_of[at]
-                if not found.whole[cell]:
+                if not whole[cell]:
                     continue
-                look = found.look[cell]
-                own = unlikeness(look, table.look[row], learnt.look)
-                theirs = unlikeness(look, table.look[other], learnt.look)
+                own = unlikeness(looks[cell], look[row], variance)
+                theirs = unlikeness(looks[cell], look[other], variance)
                 more = min(max(own - theirs - MARGIN, 0.0), MOST)
                 cost[at] += rules.contact_weight * more
 

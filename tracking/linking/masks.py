@@ -81,21 +81,23 @@ def add_overlaps(table, first, cell_of, cost, found, masks):  # type: ignore[no-
     mask by the way to where it is expected; count the pixels that meet each candidate;
     intersection over union from these and the areas.
     """
+    number, expected, box_px = table.number, table.expected, masks.box_px
+    centre_um, moved_px = masks.centre_um, masks.moved_px
     claims = np.zeros(found.label.size, np.int32)
     for at in range(cell_of.size):
         claims[cell_of[at]] += 1
     for row in range(first.size - 1):
         begin, end = first[row], first[row + 1]
-        label = table.number[row, LABEL]
-        if begin == end or label <= 0 or label >= len(masks.box_px):
+        label = number[row, LABEL]
+        if begin == end or label <= 0 or label >= len(box_px):
             continue
         alone = end == begin + 1 and claims[cell_of[begin]] == 1
-        if table.number[row, MISSED] > 0 or (alone and cost[begin] < GIVE_UP - MOST):
+        if number[row, MISSED] > 0 or (alone and cost[begin] < GIVE_UP - MOST):
             continue
-        away_y = table.expected[row, 0] - masks.centre_um[label, 0]
-        away_x = table.expected[row, 1] - masks.centre_um[label, 1]
-        shift_y = round(away_y * masks.um_to_px + masks.moved_px[0])
-        shift_x = round(away_x * masks.um_to_px + masks.moved_px[1])
+        away_y = expected[row, 0] - centre_um[label, 0]
+        away_x = expected[row, 1] - centre_um[label, 1]
+        shift_y = round(away_y * masks.um_to_px + moved_px[0])
+        shift_x = round(away_x * masks.um_to_px + moved_px[1])
         own = count_pixels(masks, label)
         if own == 0:
             continue

@@ -121,8 +121,8 @@ def keep_inside(table, row, wells):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True, error_model="numpy")
 def count_tracks(table, rows, wells):  # type: ignore[no-untyped-def]
     """Give the number of believed tracks of every well."""
-    here = np.zeros(len(wells.holds), np.int64)
-    for row in range(rows):
-        if table.number[row, WELL] != NOBODY and table.number[row, TRACK_ID] > 0:
-            here[table.number[row, WELL]] += 1
+    here, number = np.zeros(len(wells.holds), np.int64), table.number
+    for row in range(rows if here.size else 0):
+        if number[row, WELL] != NOBODY and number[row, TRACK_ID] > 0:
+            here[number[row, WELL]] += 1
     return here
