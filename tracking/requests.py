@@ -6,6 +6,7 @@ There is no wish that opens a beam: a request can name frames only.
 import logging
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 from acquisition.records import Event, FrameInfo, Request
 from configs.events import Trigger
@@ -19,11 +20,11 @@ HOUR_S = 3600.0
 class RequestRules:
     """Turns events into requests by the triggers of the experiment file.
 
-    One event leads to at most one request per trigger, and so do the same cells within
-    ``repeat_s``. Each trigger may ask ``max_per_min`` times a minute of the monotonic
-    clock (a bucket that refills evenly and never holds more than a minute's share),
-    for ``max_frames_per_h`` frames an experiment hour and position, up to
-    ``max_dose_gy``. What it may not ask is counted in ``refused``.
+    One event leads to at most one request per trigger (it is remembered for an hour),
+    and so do the same cells within ``repeat_s``. Each trigger may ask ``max_per_min``
+    times a minute of the monotonic clock (a bucket that refills evenly and never holds
+    more than a minute's share), for ``max_frames_per_h`` frames an experiment hour and
+    position, up to ``max_dose_gy``. What it may not ask is counted in ``refused``.
     """
 
     def __init__(self, triggers: tuple[Trigger, ...], first_id: int = 1) -> None:
@@ -115,8 +116,8 @@ class _Rule:
     """One trigger, and what it may still ask for."""
 
     trigger: Trigger
-    asked: set[int] = field(default_factory=set)
-    asked_s: dict[tuple[int, ...], float] = field(default_factory=dict)  # by cells
+    asked: dict[int, float] = field(default_factory=dict)  # event -> s, in that order
+    asked_s: dict[tuple[int, ...], float] = field(default_factory=dict)  # by cells too
     light: dict[str, deque[float]] = field(default_factory=dict)  # by position
     tokens: float = -1.0  # below zero: never used, so full
     filled_ns: int = 0
@@ -124,14 +125,17 @@ class _Rule:
     def answers(self, event: Event, now_s: float) -> bool:
         """Say whether this event is to be answered, which is then remembered."""
         trigger = self.trigger
+        _forget(self.asked, now_s - HOUR_S)
+        _forget(self.asked_s, now_s - trigger.repeat_s)
         if trigger.event != event.kind or event.event_id in self.asked:
             return False
         if event.probability < trigger.min_probability:
             return False
-        self.asked.add(event.event_id)
+        self.asked[event.event_id] = now_s
         last_s = self.asked_s.get(event.tracks)
         if last_s is not None and now_s - last_s < trigger.repeat_s:
             return False
+        self.asked_s.pop(event.tracks, None)  # so that the newest is the last
         self.asked_s[event.tracks] = now_s
         return True
 
@@ -161,3 +165,9 @@ class _Rule:
             return False
         self.tokens -= 1
         return True
+
+
+def _forget(when_s: dict[Any, float], until_s: float) -> None:
+    """Drop what is so old; the oldest come first."""
+    while when_s and (first := next(iter(when_s.items())))[1] <= until_s:
+        del when_s[first[0]]

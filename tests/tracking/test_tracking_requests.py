@@ -1,5 +1,6 @@
 """Events become requests, within their limits."""
 
+import pickle
 from dataclasses import fields, replace
 from typing import get_args
 
@@ -139,3 +140,17 @@ def test_no_request_can_name_a_beam():
         "faster",
         "return",
     }
+
+
+def test_a_long_run_is_not_remembered():
+    """After days a rule holds no more than after hours, and still repeats nothing."""
+    rules = RequestRules((Trigger(event="death", repeat_s=600, max_per_min=1e6),))
+    sizes, asked = [], []
+    for minute in range(3 * 24 * 60):
+        event = replace(death(minute), tracks=(minute,))
+        info = make_info(minute, 60.0 * minute)
+        asked.append(len(rules.update(info, (event, event), minute * 60 * SECOND_NS)))
+        sizes.append(len(pickle.dumps(rules)))
+
+    assert set(asked) == {1}
+    assert max(sizes) < 1.2 * sizes[6 * 60]

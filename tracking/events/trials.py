@@ -36,12 +36,17 @@ class Bench:
     alive: frozenset[int] = frozenset()  # tracks of the newest frame
     seen: int = 0  # cells of the newest frame
     time_s: float = 0.0
-    died_s: dict[int, float] = field(default_factory=dict)
-    met_s: dict[Pair, float] = field(default_factory=dict)
+    died_s: dict[int, float] = field(default_factory=dict)  # of those still there
+    met_s: dict[Pair, float] = field(default_factory=dict)  # told with the newest frame
 
     def look(self, tracks: Tracks, time_s: float) -> None:
-        """Take the newest frame."""
+        """Take the newest frame, and forget what no judge can ask for any more.
+
+        All were asked in the frame of a meeting, whose time does not change.
+        """
         self.alive = frozenset(tracks.track_id.tolist())
+        self.died_s = {name: s for name, s in self.died_s.items() if name in self.alive}
+        self.met_s.clear()
         self.seen = int((tracks.label > 0).sum())
         self.time_s = time_s
 
@@ -145,6 +150,7 @@ def _predicted_death(bench: Bench, event: Event) -> Judge:
     def judge(time_s: float) -> Opinion | None:
         onset_s = bench.died_s.get(track)
         if onset_s is not None and onset_s <= event.time_s + LATE_S:
+            bench.fated.forget(track)
             return Opinion("confirmed", "it died", onset_s, event.probability)
         ended = track not in bench.alive
         if time_s < due_s and not ended:
