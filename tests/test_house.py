@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -62,10 +63,16 @@ def test_imports_flow_one_way() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """Give the syntax tree of a file."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def functions(paths: list[Path]) -> Iterator[tuple[Path, Function]]:
     """Give every function of the files, methods included."""
     for path in paths:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, Function):
                 yield path, node
 
@@ -161,7 +168,7 @@ def test_every_package_says_what_it_is() -> None:
     mute = [
         str(path.relative_to(ROOT))
         for path in SOURCES
-        if ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) is None
+        if ast.get_docstring(parsed(path)) is None
     ]
 
     assert mute == []
