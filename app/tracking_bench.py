@@ -49,7 +49,10 @@ def _bench(options: argparse.Namespace) -> Answer:
             chosen["cells"] = (options.cells,)
         result = bench_tracking(Wishes(**chosen), tell)
     rows = [{key: row[key] for key in SHOWN} for row in result["rows"]]
-    return Answer(DONE, result, "\n".join([rows_text(rows), *result["left_out"]]))
+    parts = [rows_text(rows), *result["left_out"]]
+    if result["stage"]:
+        parts += ["whole stage, scene A", rows_text(result["stage"])]
+    return Answer(DONE, result, "\n".join(parts))
 
 
 def _thin(text: str) -> tuple[int, ...]:

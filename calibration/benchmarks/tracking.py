@@ -28,6 +28,7 @@ from calibration.benchmarks.tracking_scenes import (
     make_dish,
     make_well,
 )
+from calibration.benchmarks.tracking_stage import time_stage
 from calibration.metrics.intervals import mean_interval
 from configs.schema import Chip, Tracking
 from tracking.metrics import TrackScore
@@ -123,7 +124,8 @@ def bench_tracking(wishes: Wishes, tell: Tell = lambda *_: None) -> dict[str, An
     dict
         ``rows``, the versions of the ``peers``, who is ``absent`` and what was
         ``left_out``, why; ``crossings``: names mixed up with and without the contact
-        term; ``masks_ms_per_frame`` of a step at 500 cells with their masks.
+        term; ``masks_ms_per_frame`` of a step at 500 cells with their masks;
+        ``stage``: milliseconds a frame of the whole stage, by number of cells.
 
     Raises
     ------
@@ -149,7 +151,13 @@ def bench_tracking(wishes: Wishes, tell: Tell = lambda *_: None) -> dict[str, An
         "left_out": left_out,
         "crossings": _crossings(wishes),
         "masks_ms_per_frame": _with_masks(),
+        "stage": [_stage(n) for scene, n in kinds if scene == "A"],
     }
+
+
+def _stage(n: int) -> dict[str, Any]:
+    trial = _make("A", n, FIRST_SEED)
+    return {"n": n, **time_stage(trial.made, trial.settings, FRAME_S)}
 
 
 def _seeds(wishes: Wishes) -> range:

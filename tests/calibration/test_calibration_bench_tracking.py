@@ -15,6 +15,7 @@ from calibration.benchmarks.tracking_scenes import (
     make_dish,
     make_well,
 )
+from calibration.benchmarks.tracking_stage import time_stage
 from configs.schema import Tracking
 
 
@@ -78,6 +79,16 @@ def test_too_few_peers_are_no_comparison(monkeypatch):
 
     with pytest.raises(RunFailed, match="peers"):
         bench_tracking(Wishes(seeds=1))
+
+
+def test_the_whole_stage_is_timed():
+    """Tracks, forecasts and events of a scene have a median and a longest frame."""
+    made = make_dish(DISHES["A"], 50, 4, seed=3)
+
+    row = time_stage(made, Tracking(max_speed_um_per_min=20.0), 60.0)
+
+    assert 0 < row["cpu_ms"] <= row["cpu_ms_max"]
+    assert row["wall_ms"] > 0
 
 
 @pytest.mark.parametrize(
