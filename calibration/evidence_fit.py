@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from acquisition.errors import BadRun
 from calibration.evidence_samples import Samples
 from tracking.events.evidence import AHEADS, HORIZON_PARTS_S, LARGEST, Net, Nets
 from tracking.events.histories import BIN_S, CHANNELS, feature_names
@@ -123,7 +124,17 @@ def fit_net(
         In the hidden layer; 0: none.
     keep_prior
         Give log odds at the shares of the samples, not likelihood ratios.
+
+    Raises
+    ------
+    BadRun
+        If the samples hold no yes, or no no.
     """
+    if task.yes.all() or not task.yes.any():
+        raise BadRun(
+            "no cell of these runs is watched from an hour before its death until half "
+            "an hour after it: fit to longer runs"
+        )
     mean = task.features.mean(axis=0)
     scale = np.where(used, task.features.std(axis=0), np.inf)
     scale = np.where(scale > 0, scale, np.inf)

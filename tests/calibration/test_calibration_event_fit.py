@@ -10,20 +10,23 @@ from tracking.events.evidence import load_evidence
 
 def test_a_calibration_is_fitted_to_a_recorded_run(tmp_path):
     """The file that is written can be used, tells the dead, and says what it is of."""
-    run = record_run(tmp_path / "run", frames=32, death_s=6150.0)
+    run = record_run(tmp_path / "run", frames=24, death_s=4950.0)
     output = tmp_path / "mine.toml"
 
     told = fit_runs([run], output, seed=1)
     evidence = load_evidence(str(output))
 
     assert (told["deaths"], evidence.provenance.deaths) == (1, 1)
-    assert evidence.provenance.runs == ("cho_10x, seed 1, 32 frames, 300 s",)
+    assert evidence.provenance.runs == ("cho_10x, seed 1, 24 frames, 300 s",)
     assert evidence.provenance.model == "scripted"
 
 
-def test_a_run_in_which_nobody_dies_is_refused(tmp_path):
-    """Without a death there is nothing to learn, and the message says so."""
-    run = record_run(tmp_path / "run", frames=7)
+@pytest.mark.parametrize(
+    ("frames", "says"), [(7, "no cell dies"), (17, "an hour before its death")]
+)
+def test_runs_that_teach_nothing_are_refused(tmp_path, frames, says):
+    """Without a death, or the hour before it, the message says what is missing."""
+    run = record_run(tmp_path / "run", frames)
 
-    with pytest.raises(BadRun, match="no cell dies"):
+    with pytest.raises(BadRun, match=says):
         fit_runs([run], tmp_path / "mine.toml", seed=1)
