@@ -197,7 +197,10 @@ def _made_up(sequence: int) -> Segmented:
         position="warm-up",
     )
     blank = np.zeros((1024, 1024), np.uint16)
-    return Segmented(info, blank, blank, _cells(), "warm-up", "none", 0, 0, 0, 0)
+    made = Segmented(info, blank, blank, _cells(), "warm-up", "none", 0, 0, 0, 0)
+    # Frames come so: to the compiler an array that can be written is of another type.
+    read_only(made)
+    return made
 
 
 def _cells() -> Cells:

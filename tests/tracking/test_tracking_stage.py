@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 from tracking_scenes import make_scene
 
+from acquisition.records import read_only
 from configs.events import Events, Trigger
 from configs.schema import Forecasting, Tracking
+from tracking.events.contacts import masks_meet
 from tracking.linking.step import step
 from tracking.revisions.window import find_doubts
 from tracking.stage import TrackingStage
@@ -138,11 +140,15 @@ def test_frames_with_masks_compile_nothing():
     """What the warm-up compiled serves every frame, handed over before or not."""
     stage = make_stage()
     stage.warm_up()
+    before = len(masks_meet.signatures)
 
     for i in range(9):
-        stage(with_masks(make_scene([[-20.0, -20.0], [5.0, 5.0]], 24 * i)))
+        touching = ((1, 2),) if i > 4 else ()
+        scene = make_scene([[-20.0, -20.0], [5.0, 5.0]], 24 * i, touching=touching)
+        stage(read_only(with_masks(scene)))
 
     assert len(step.signatures) == len(find_doubts.signatures) == 1
+    assert len(masks_meet.signatures) == before
 
 
 def test_names_that_are_exchanged_live_are_recorded():
