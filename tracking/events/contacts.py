@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from acquisition.records import Segmented, Tracks
 from configs.events import ContactRule
 from tracking.events.histories import follow
+from tracking.linking.found import held
 
 Pair = tuple[int, int]
 MISSED_FRAMES = 2
@@ -171,7 +172,8 @@ def _neighbours(segmented: Segmented, tracks: Tracks) -> tuple[set[Pair], set[Pa
     cells = segmented.cells
     labels = np.ascontiguousarray(cells.touching.reshape(-1, 2), np.int64)
     box_px = cells.box_px[np.searchsorted(cells.label, labels)]  # (pair, 2, 4)
-    meet = masks_meet(segmented.labels, labels, np.ascontiguousarray(box_px, np.int64))
+    seen = held(segmented.labels, np.uint16)
+    meet = masks_meet(seen, labels, np.ascontiguousarray(box_px, np.int64))
     close, touching = set(), set()
     for (one, other), met in zip(labels.tolist(), meet.tolist(), strict=True):
         if one not in names or other not in names:
