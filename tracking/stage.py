@@ -1,6 +1,7 @@
 """The tracking stage: a segmented frame in, its complete analysis out."""
 
 import itertools
+import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +23,8 @@ from tracking.linking.tracker import Tracker
 from tracking.requests import RequestRules
 from tracking.revisions.refine import Refiner, rules_of, tell_exchanges, warm_up
 from tracking.revisions.solver import PATIENCE_S, EpisodeSolver
+
+logger = logging.getLogger(__name__)
 
 RECENTRED = "request-"
 """Positions whose names begin so are visits to an event, not of the protocol."""
@@ -151,8 +154,11 @@ class TrackingStage:
         self._begin()
         if refine.live:
             warm_up(rules_of(self._tracking))
-        if ready is not None:
-            ready.wait(PATIENCE_S)
+        if ready is not None and not ready.wait(PATIENCE_S):
+            logger.warning(
+                "what contacts need was not loaded in %g s: the first ones wait for it",
+                PATIENCE_S,
+            )
 
     def _position(self, name: str) -> _Position:
         if name not in self._positions:

@@ -2,7 +2,7 @@
 
 The share of its pixels that meet each candidate tells neighbours apart that centres
 alone do not. Every third row is enough, and where nobody else could have the one
-candidate of a track, the overlap would change nothing.
+candidate of a track, the overlap would change no link and is not looked at.
 """
 
 import math

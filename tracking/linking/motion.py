@@ -182,11 +182,8 @@ def correct(state, track, y, x, noise, prior):  # type: ignore[no-untyped-def]
         tail = UNIT / (UNIT + (dy * dy + dx * dx) * inverse / TAIL)
         state[track, WEIGHT + walk] *= tail * tail * tail * inverse
         total += state[track, WEIGHT + walk]
-        place, velocity = (
-            state[track, PP + walk] * inverse,
-            state[track, PV + walk] * inverse,
-        )
-        rest = UNIT - place
+        velocity = state[track, PV + walk] * inverse
+        rest = noise * inverse  # what a measured place leaves of the expected one
         state[track, Y + walk] = -rest * dy
         state[track, X + walk] = -rest * dx
         state[track, VY + walk] += velocity * dy
@@ -226,8 +223,9 @@ def correct_share(state, track, share, away, rest, noise):  # type: ignore[no-un
         state[track, VY + walk] += velocity * dy
         state[track, VX + walk] += velocity * dx
         state[track, VV + walk] -= velocity * share * state[track, PV + walk]
-        state[track, PP + walk] *= UNIT - share * place
-        state[track, PV + walk] *= UNIT - share * place
+        left = (rest + noise) / variance  # one less share times place
+        state[track, PP + walk] *= left
+        state[track, PV + walk] *= left
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=_FAST)

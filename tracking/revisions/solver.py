@@ -136,17 +136,25 @@ class EpisodeSolver:
 
     def _do(self, job: _Work) -> None:
         """Do one job; whatever goes wrong costs its answer only, and is said."""
+        if isinstance(job, threading.Event):
+            self._prepare(job)
+            return
         try:
-            if isinstance(job, threading.Event):
-                self._courses.prepare()
-                return
             episode = assemble(job.closed)
             if episode is not None:
                 job.answer = self._answer(episode, job.walls_um)
         except Exception:
             logger.exception("a contact could not be looked at again")
         finally:
-            (job if isinstance(job, threading.Event) else job.finished).set()
+            job.finished.set()
+
+    def _prepare(self, ready: threading.Event) -> None:
+        try:
+            self._courses.prepare()
+        except Exception:
+            logger.exception("the solver of contacts could not be loaded beforehand")
+        finally:
+            ready.set()
 
     def _answer(self, episode: Episode, walls_um: Walls) -> Answer:
         rules = self._rules
