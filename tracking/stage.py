@@ -147,7 +147,7 @@ class TrackingStage:
         need is loaded meanwhile, and waited for.
         """
         refine = self._tracking.refine
-        solves = refine.live and refine.contacts and not self._solver.patient
+        solves = refine.live and refine.contacts
         ready = self._solver.prepare() if solves else None
         for sequence in range(1, WARM_FRAMES + 1):
             self(_made_up(sequence))

@@ -15,7 +15,7 @@ from tracking.revisions.episodes import (
 )
 from tracking.revisions.robust import Contact, RobustCourses, Rules
 from tracking.revisions.smoothing import smooth_course
-from tracking.revisions.solver import EpisodeSolver
+from tracking.revisions.solver import MOST_WAITING, EpisodeSolver
 from tracking.revisions.window import Sighting
 
 RULES = Rules(lam=1.0, noise_um=1.0, max_speed_um_per_s=5.0)
@@ -168,6 +168,19 @@ def test_nobody_waits_for_an_answer():
 
     assert None in jobs
     assert took_s < 0.5
+    solver.close()
+
+
+def test_no_contact_is_left_out_where_time_stands_still():
+    """A run of a seed comes out the same on a busy machine: all are answered."""
+    solver = EpisodeSolver(RULES, patient=True)
+    here = tuple(moment(at, [1, 2], [(0, 0), (0, 9)]) for at in range(12))
+    closed = Closed(np.array([1, 2]), here, 6)
+
+    jobs = [solver.submit(closed, FIELD) for _ in range(MOST_WAITING + 40)]
+
+    assert None not in jobs
+    assert all(job.finished.wait(60) for job in jobs)
     solver.close()
 
 

@@ -31,8 +31,9 @@ MOST_WAITING = 256
 """Contacts that wait; one more is left out, and counted."""
 IDLE_S = 20.0
 """After so long without work the thread ends; the next episode starts another."""
-PATIENCE_S = 60.0
-"""Where time stands still meanwhile (stepped clock), an answer may take so long."""
+PATIENCE_S = 600.0
+"""Where time stands still meanwhile (stepped clock), an answer may take so long, on
+the busiest of machines: what came too late would make another run of the same seed."""
 CLOSING_S = 10.0
 
 
@@ -115,7 +116,8 @@ class EpisodeSolver:
                 )
                 self._thread.start()
             try:
-                self._jobs.put_nowait(job)
+                waits = self.patient and isinstance(job, Job)
+                self._jobs.put(job, block=waits, timeout=PATIENCE_S)
             except queue.Full:
                 return False
             return True
