@@ -2,10 +2,12 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +44,32 @@ def vigil(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def start(*arguments: str, folder: Path, **env: str) -> subprocess.Popen[str]:
-    """Start the command line in a process group of its own."""
-    return subprocess.Popen(
+@contextmanager
+def start(
+    *arguments: str, folder: Path, **env: str
+) -> Iterator[subprocess.Popen[str]]:
+    """Start the command line in a process group of its own; nothing of it is left."""
+    with subprocess.Popen(
         [sys.executable, "-m", "app", *arguments],
         cwd=folder,
         env=environment(**env),
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            end(process)
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Kill what is left of a run: without this, a failed test leaves it for days."""
+    if not hasattr(os, "killpg"):
+        process.kill()  # its children notice
+        return
+    with suppress(ProcessLookupError):  # all have ended, as they should
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def result_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:

@@ -64,11 +64,12 @@ def test_every_camera_fault_of_a_run_leaves_a_record(lived: Any) -> None:
 def test_ctrl_c_seals_the_run(tmp_path: Path) -> None:
     """One Ctrl-C: exit code 130, the run complete on disk."""
     out = tmp_path / "run"
-    process = start("run", "demo", "--output", str(out), *SMALL, folder=tmp_path)
-    wait_for_frames(out, 5)
+    call = ("run", "demo", "--output", str(out), *SMALL)
+    with start(*call, folder=tmp_path) as process:
+        wait_for_frames(out, 5)
 
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
 
     assert process.returncode == 130
     with RunReader(out) as run:
@@ -113,6 +114,7 @@ def test_bad_input_is_one_sentence_and_moves_nothing(
     said = refusal(*arguments)
 
     assert expected in said
+    assert said.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 

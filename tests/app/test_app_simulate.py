@@ -211,12 +211,12 @@ def test_a_world_from_outside_and_an_old_folder(
 def test_ctrl_c_leaves_a_readable_folder(tmp_path: Path) -> None:
     """An interrupted set ends after its frame with exit code 130."""
     call = "simulate cho_40x --size 128 --frames 100000 --interval 1 --output set"
-    process = start(*call.split(), folder=tmp_path)
     table = tmp_path / "set/cells.csv"
-    wait_for(lambda: table.exists() and table.stat().st_size > 4096)
+    with start(*call.split(), folder=tmp_path) as process:
+        wait_for(lambda: table.exists() and table.stat().st_size > 4096)
 
-    process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
 
-    assert process.wait(60) == 130
+        assert process.wait(60) == 130
     frames = tifffile.imread(tmp_path / "set/cho_40x_frames.ome.tif")
     assert len(TruthReader(tmp_path / "set/truth.h5").sequences) == len(frames) > 0
