@@ -1,5 +1,6 @@
 """The other presets through the whole loop: the C++ core, and recorded sequences."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import tifffile
 
 from acquisition.archive.reader import RunReader
+from app.__main__ import main
 from calibration.score import score_masks
 from tests.app.conftest import Refusal
 from tests.app.live_runs import result_of, vigil
@@ -33,16 +35,23 @@ def test_the_demonstration_camera_runs_the_same_loop(tmp_path: Path) -> None:
         assert frame.pixels.shape == (1, 512, 512)
 
 
-def make_sequence(folder: Path, count: int = 6) -> Path:
-    """Write a folder of images of two dark discs that drift, on a noisy ground."""
-    folder.mkdir()
+def discs(number: int) -> Any:
+    """Give the names (y, x) of the pixels of two discs that drift, 0 around them."""
     y, x = np.mgrid[:192, :192]
+    named = np.zeros((192, 192), np.uint16)
+    for name, (at_y, at_x) in enumerate([(60, 60 + number), (130, 120 - number)], 1):
+        named[(y - at_y) ** 2 + (x - at_x) ** 2 < 15**2] = name
+    return named
+
+
+def make_sequence(folder: Path, count: int = 6) -> Path:
+    """Write a folder of images of the two discs, rough on a smooth ground."""
+    folder.mkdir()
     rng = np.random.default_rng(5)
     for number in range(count):
         image = rng.normal(2000, 20, (192, 192))
-        for centre in ((60, 60 + number), (130, 120 - number)):
-            inside = (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < 15**2
-            image[inside] += rng.normal(0, 400, inside.sum())
+        inside = discs(number) > 0
+        image[inside] += rng.normal(0, 400, inside.sum())
         tifffile.imwrite(folder / f"t{number:03d}.tif", image.astype(np.uint16))
     return folder
 
@@ -63,7 +72,7 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     return result_of(done), folder / "run"
 
 
-def test_every_image_of_a_folder_is_analysed(replayed: Any) -> None:
+def test_every_readable_image_of_a_folder_is_analysed(replayed: Any) -> None:
     """Replay is frame by frame: nothing is replaced, time is that of the images."""
     summary, out = replayed
 
@@ -85,6 +94,26 @@ def test_a_corrupt_image_costs_one_frame(replayed: Any) -> None:
         (skip,) = run.skips()
     assert (skip.sequence, skip.stage) == (4, "camera")
     assert "t003.tif" in skip.reason
+
+
+def test_a_replay_is_scored_against_a_label_stack(
+    replayed: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--truth gives the masks' figure and its baseline, --tracked those of names too."""
+    _, out = replayed
+    labels = tmp_path / "labels.tif"
+    tifffile.imwrite(labels, np.stack([discs(number) for number in range(6)]))
+    call = ["score", str(out), "--truth", str(labels), "--json"]
+
+    codes = main(call), main([*call, "--tracked"])
+
+    lines = [line for line in capsys.readouterr().out.splitlines() if line[:1] == "{"]
+    masks, names = (json.loads(line) for line in lines)
+    assert codes == (0, 0)
+    assert masks["instance_f1_50"] == masks["baseline_instance_f1_50"] == 1
+    assert masks["mota"] is None  # a mask alone is nobody's name
+    assert names["instance_f1_50"] == masks["instance_f1_50"]
+    assert [names[key] for key in ("true_objects", "mota", "idf1")] == [10, 1, 1]
 
 
 def test_a_plan_that_cannot_be_unrolled_is_refused(
