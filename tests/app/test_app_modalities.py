@@ -92,11 +92,12 @@ def test_channels_take_turns_each_with_its_exposure(mixed: Path) -> None:
 def test_only_the_main_modality_is_analysed(mixed: Path) -> None:
     """Tracks see SLIM alone; dyes are recorded, counted, and have their truth."""
     with RunReader(mixed) as run, TruthReader(mixed / "truth.h5") as truth:
-        analysed = {run.info(s).channel for s in run.analysed_sequences}
+        infos = [run.info(s) for s in run.analysed_sequences]
+        analysed = {(info.channel, info.modality) for info in infos}
         counted = [dict(h.facts).get("recorded_only", 0) for h in run.health()]
 
         assert len(run.analysed_sequences) == 9
-        assert analysed == {"SLIM"}
+        assert analysed == {("SLIM", "slim")}
         assert truth.sequences.tolist() == run.sequences.tolist()
         assert max(counted) == 5
         in_focus = [s for s in run.analysed_sequences if run.info(s).focus_um == 0]

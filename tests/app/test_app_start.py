@@ -12,31 +12,38 @@ CODE = """
 import sys
 from app.__main__ import main
 try:
-    main(sys.argv[1:])
-finally:
-    print(*sys.modules)
+    code = main(sys.argv[1:])
+except SystemExit as end:  # how the parser helps and refuses
+    code = end.code
+print(*sys.modules)
+sys.exit(code)
 """
 
 
-def loaded_by(*call: str) -> set[str]:
-    """Give the names of the modules that a command loads."""
+def loaded_by(*call: str, code: int) -> set[str]:
+    """Give the names of the modules that a command loads, which ends with a code."""
     done = subprocess.run(
         [sys.executable, "-c", CODE, *call], capture_output=True, text=True, check=False
     )
+    assert done.returncode == code, done.stderr
     assert "app.__main__" in done.stdout, done.stderr
     return set(done.stdout.split())
 
 
 @pytest.mark.parametrize(
-    "call",
-    [["--help"], ["run", "nothing.toml"], ["run", "demo", "--seed", "-1"]],
-    ids=lambda call: "-".join(call),
+    ("call", "code"),
+    [
+        (["--help"], 0),
+        (["run", "nothing.toml"], 2),
+        (["run", "demo", "--seed", "-1"], 2),
+    ],
+    ids=["help", "no-file", "bad-seed"],
 )
-def test_help_and_refusals_load_no_heavy_library(call: list[str]) -> None:
+def test_help_and_refusals_load_no_heavy_library(call: list[str], code: int) -> None:
     """Networks, kernels, solvers and the window are loaded by whoever needs them."""
-    assert not HEAVY & loaded_by(*call)
+    assert not HEAVY & loaded_by(*call, code=code)
 
 
 def test_data_sets_are_made_without_networks_and_forests() -> None:
-    """Only the audit of a world needs them."""
-    assert not {"torch", "sklearn"} & loaded_by("simulate", "demo")
+    """Only the audit of a world needs them; without --output the wish is refused."""
+    assert not {"torch", "sklearn"} & loaded_by("simulate", "demo", code=2)
