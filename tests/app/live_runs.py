@@ -45,9 +45,7 @@ def vigil(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def start(
-    *arguments: str, folder: Path, **env: str
-) -> Iterator[subprocess.Popen[str]]:
+def start(*arguments: str, folder: Path, **env: str) -> Iterator[subprocess.Popen[str]]:
     """Start the command line in a process group of its own; nothing of it is left."""
     with subprocess.Popen(
         [sys.executable, "-m", "app", *arguments],
