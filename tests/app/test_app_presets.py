@@ -99,7 +99,7 @@ def test_a_corrupt_image_costs_one_frame(replayed: Any) -> None:
 def test_a_replay_is_scored_against_a_label_stack(
     replayed: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--truth gives the masks' figure and its baseline, --tracked also those of names."""
+    """--truth gives the masks' figure and its baseline, --tracked those of names."""
     _, out = replayed
     labels = tmp_path / "labels.tif"
     tifffile.imwrite(labels, np.stack([discs(number) for number in range(6)]))
