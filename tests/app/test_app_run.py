@@ -90,31 +90,45 @@ def test_an_output_directory_that_exists_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    ("arguments", "expected", "lines"),
     [
-        (("run", "demo", "--set", "run.speed=-3"), "run.speed"),
-        (("run", "nothing.toml"), "no such file"),
-        (("run", "demo", "--world", "nowhere.toml"), "nowhere.toml"),
-        (("run", "demo", "--world", "."), "no such world file"),
-        (("run", "demo", "--world", "cho_99x"), "cho_10x"),
-        (("run", "demo", "--seed", "-1"), "run.seed"),
-        (("run", "demo", "--seed", "9999999999"), "run.seed"),
-        (("run", "demo", "--seed", "many"), "--seed"),
-        (("run", "demo", "--set", "simulated.size_px=1000000"), "simulated.size_px"),
-        (("run", "replay", "--images", "nowhere"), "nowhere"),
-        (("run", "replay"), "--images"),
-        (("run", "demo", "--set", "inference.model=nowhere"), "nowhere"),
+        (("run", "demo", "--set", "run.speed=-3"), "run.speed", 2),
+        (("run", "nothing.toml"), "no such file", 2),
+        (("run", "demo", "--world", "nowhere.toml"), "nowhere.toml", 1),
+        (("run", "demo", "--world", "."), "no such world file", 1),
+        (("run", "demo", "--world", "cho_99x"), "cho_10x", 1),
+        (("run", "demo", "--seed", "-1"), "run.seed", 2),
+        (("run", "demo", "--seed", "9999999999"), "run.seed", 2),
+        (("run", "demo", "--set", "simulated.size_px=1000000"), "simulated.size_px", 2),
+        (("run", "replay", "--images", "nowhere"), "nowhere", 1),
+        (("run", "replay"), "--images", 2),
+        (("run", "demo", "--set", "inference.model=nowhere"), "nowhere", 1),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
 )
 def test_bad_input_is_one_sentence_and_moves_nothing(
-    arguments: tuple[str, ...], expected: str, refusal: Refusal, tmp_path: Path
+    arguments: tuple[str, ...],
+    expected: str,
+    lines: int,
+    refusal: Refusal,
+    tmp_path: Path,
 ) -> None:
-    """Exit code 2, the thing named, no run directory."""
+    """Exit code 2, the thing named, no folder; faulty settings have a heading."""
     said = refusal(*arguments)
 
     assert expected in said
-    assert said.count("\n") == 1
+    assert said.count("\n") == lines
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_option_that_cannot_be_read_is_told_after_the_usage(
+    refusal: Refusal, tmp_path: Path
+) -> None:
+    """The parser shows how to call the command; its last line names the option."""
+    said = refusal("run", "demo", "--seed", "many")
+
+    assert said.startswith("usage: vigil run")
+    assert "--seed: invalid int value: 'many'" in said.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []
 
 
