@@ -11,7 +11,7 @@ import pytest
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("PYMM_SIGNALS_BACKEND", "psygnal")
 if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # each worker has a core of its own
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores
 
 try:
     import PySide6.QtGui  # noqa: F401
@@ -30,10 +30,18 @@ MOST_WORKERS = 4
 """Every run of a whole loop is four processes more."""
 
 
+def free_cores() -> int:
+    """Give the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@pytest.hookimpl(optionalhook=True)  # without xdist there is nobody to call it
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Share the whole suite between the cores; a part of it stays in one process."""
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    return min(os.cpu_count() or 1, MOST_WORKERS) if whole else 0
+    return min(free_cores(), MOST_WORKERS) if whole else 0
 
 
 @pytest.fixture
