@@ -41,19 +41,21 @@ def test_the_wheel_carries_its_data(wheel: Path) -> None:
 
 
 def hand_over_kernels(site: Path) -> None:
-    """Give the installed code the kernels that are compiled already, as a second start.
+    """Give the installed code the kernels that were compiled after its last change.
 
-    They fit only code of the same bytes and the same age.
+    Numba looks at the age of a kernel's own file only, and not at those from which it
+    takes constants and other kernels: what is older than any source is compiled anew.
     """
-    for source in ROOT.glob("[!.]*/**/__pycache__/*.nb[ic]"):
-        folder = source.parents[1].relative_to(ROOT)
-        code = folder / f"{source.name.partition('.')[0]}.py"
-        if not (site / code).is_file() or not (ROOT / code).is_file():
-            continue
-        assert (site / code).read_bytes() == (ROOT / code).read_bytes(), code
-        shutil.copystat(ROOT / code, site / code)
-        (site / folder / "__pycache__").mkdir(exist_ok=True)
-        shutil.copy(source, site / folder / "__pycache__")
+    sources = [path.relative_to(site) for path in site.glob("*/**/*.py")]
+    changed_s = max((ROOT / source).stat().st_mtime for source in sources)
+    for source in sources:
+        assert (site / source).read_bytes() == (ROOT / source).read_bytes(), source
+        shutil.copystat(ROOT / source, site / source)
+        cache = (ROOT / source.parent / "__pycache__").glob(f"{source.stem}.*.nb[ic]")
+        for compiled in cache:
+            if compiled.stat().st_mtime > changed_s:
+                (site / source.parent / "__pycache__").mkdir(exist_ok=True)
+                shutil.copy(compiled, site / source.parent / "__pycache__")
 
 
 def test_the_installed_wheel_runs_the_demo_from_an_empty_folder(
