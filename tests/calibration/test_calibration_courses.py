@@ -289,14 +289,12 @@ def test_ctrl_c_leaves_a_run_that_resumes(fields: Path, tmp_path: Path) -> None:
     shutil.copytree(fields, tmp_path / "run" / FIELDS)
     (tmp_path / "tiny.toml").write_text(TEXT.format(steps=4000))
     call = ("train", "tiny.toml", "--output", "run")
-    process = start(*call, folder=tmp_path, OMP_NUM_THREADS="1")
-    wait_for((tmp_path / "run" / "checkpoint.pt").exists)
+    with start(*call, folder=tmp_path, OMP_NUM_THREADS="1") as process:
+        wait_for((tmp_path / "run" / "checkpoint.pt").exists)
 
-    process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
 
-    assert process.wait(60) == 130
-    assert process.stderr is not None
-    process.stderr.close()
+        assert process.wait(60) == 130
     step = torch.load(tmp_path / "run" / "checkpoint.pt")["progress"]["step"]
     assert step >= 3
 
