@@ -77,6 +77,7 @@ def fields(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(recipe: Recipe, folder: Path, fields: Path, watch: Watch = lambda _: True):  # type: ignore[no-untyped-def]
     """Train in this process, with the fields that are there."""
     folder.mkdir(exist_ok=True)
+    torch.set_num_threads(recipe.optimiser.threads)  # as `train` does
     return Course(recipe, folder, fields, Ranks(), watch).run(None)
 
 
