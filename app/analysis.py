@@ -1,7 +1,6 @@
 """The whole analysis of a frame, assembled from its stages."""
 
 import math
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -20,9 +19,6 @@ from tracking.stage import TrackingStage
 
 NAMES_PER_START = 1_000_000
 """Numbers set aside for the tracks, events and requests of one analysis process."""
-SWITCH_S = 0.0005
-"""The thread that looks at contacts again hands the interpreter back after so long: a
-frame takes it back some hundred times, and each time waited 5 ms, Python's own."""
 
 
 class Analysis:
@@ -132,7 +128,6 @@ def analysis_builder(
 ) -> Callable[[Command], tuple[Analyse, tuple[str, ...]]]:
     """Give the builder that the analysis process calls once the stand is known."""
     experiment = experiment_of(config_text)
-    sys.setswitchinterval(SWITCH_S)
 
     def build(prepare: Command) -> tuple[Analyse, tuple[str, ...]]:
         facts = dict(prepare.facts)

@@ -6,10 +6,15 @@ process carries only what it needs: no Qt beside the camera, no camera beside Qt
 
 import contextlib
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from acquisition.runner import STOP_SIGNALS, Child, analyse_frames, run_child
+
+SWITCH_S = 0.0005
+"""The thread that looks at contacts again hands the interpreter back after so long: a
+frame takes it back some hundred times, and each time waited 5 ms, Python's own."""
 
 
 def start_process(name: str, control: str, config_text: str, directory: str) -> None:
@@ -26,6 +31,7 @@ def _acquisition(child: Child, config_text: str, directory: str) -> None:
 def _analysis(child: Child, config_text: str, _directory: str) -> None:
     from app.analysis import analysis_builder
 
+    sys.setswitchinterval(SWITCH_S)
     analyse_frames(child, analysis_builder(config_text))
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from acquisition.records import Cells
 from configs.schema import Chip
+from inference.pixels import plain
 from tracking.linking.table import (
     DESCRIPTORS,
     ELONGATION,
@@ -60,9 +61,7 @@ def held(column: NDArray[Any], kind: type[Number]) -> NDArray[Number]:
 
     The step is compiled for each type anew, which takes many seconds of a run.
     """
-    view = np.ascontiguousarray(column, kind).view()
-    view.setflags(write=False)
-    return view
+    return plain(np.asarray(column, kind))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
