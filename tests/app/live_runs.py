@@ -57,6 +57,11 @@ def start(*arguments: str, folder: Path, **env: str) -> Iterator[subprocess.Pope
     ) as process:
         try:
             yield process
+        except BaseException:
+            end(process)
+            assert process.stderr is not None
+            print(process.stderr.read())  # why the wait was in vain
+            raise
         finally:
             end(process)
 

@@ -210,7 +210,7 @@ def test_a_world_from_outside_and_an_old_folder(
 
 def test_ctrl_c_leaves_a_readable_folder(tmp_path: Path) -> None:
     """An interrupted set ends after its frame with exit code 130."""
-    call = "simulate cho_40x --size 128 --frames 100000 --interval 1 --output set"
+    call = "simulate cho_40x --size 128 --frames 9000 --interval 1 --output set"
     table = tmp_path / "set/cells.csv"
     with start(*call.split(), folder=tmp_path) as process:
         wait_for(lambda: table.exists() and table.stat().st_size > 4096)
