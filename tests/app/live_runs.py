@@ -60,7 +60,7 @@ def start(*arguments: str, folder: Path, **env: str) -> Iterator[subprocess.Pope
         except BaseException:
             end(process)
             assert process.stderr is not None
-            print(process.stderr.read())  # why the wait was in vain
+            sys.stdout.write(process.stderr.read())  # why a wait was in vain
             raise
         finally:
             end(process)
