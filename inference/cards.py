@@ -21,6 +21,7 @@ from inference.model_folder import (
     CARD_FILE,
     CardPart,
     Sha256,
+    Shelf,
     label_of,
     pop_golden,
     read_card,
@@ -30,8 +31,8 @@ from inference.model_folder import (
 )
 from inference.pixels import slim_grey_level
 
-SHIPPED_WEIGHTS = Path(__file__).parent / "weights"
-"""Folder of the shipped models, one folder a name."""
+MODELS = Shelf("model", Path(__file__).parent / "weights")
+"""The segmentation models."""
 
 GOLDEN_FRAME = "golden.frame"
 GOLDEN_MAPS = "golden.maps"
@@ -151,24 +152,6 @@ class Model:
         return label_of(self.card.name, self.card)
 
 
-def find_model(name_or_path: str) -> Path:
-    """Find the folder of a model: a path, or the name of shipped weights.
-
-    Raises
-    ------
-    BadModel
-        If there is neither; the shipped names are listed.
-    """
-    for folder in (Path(name_or_path), SHIPPED_WEIGHTS / name_or_path):
-        if (folder / CARD_FILE).is_file():
-            return folder
-    shipped = ", ".join(sorted(card.parent.name for card in _shipped_cards()))
-    raise BadModel(
-        f"model {name_or_path!r}: no folder with a {CARD_FILE}, and no shipped model "
-        f"of this name; give the folder, or one of: {shipped or 'none shipped'}"
-    )
-
-
 def load_card(folder: Path) -> Card:
     """Read and check a card.
 
@@ -188,7 +171,7 @@ def load_model(name_or_path: str) -> Model:
     BadModel
         If a file is missing, damaged, not ours, or changed since it was written.
     """
-    folder = find_model(name_or_path)
+    folder = MODELS.find(name_or_path)
     card = load_card(folder)
     _check_normalisation(card, folder / CARD_FILE)
     tensors = read_weights(folder, card.weights_sha256)
@@ -252,7 +235,3 @@ def save_model(
     )
     stated = card.model_copy(update={"golden": hashes})
     return write_model(folder, stated, tensors, notice)
-
-
-def _shipped_cards() -> list[Path]:
-    return list(SHIPPED_WEIGHTS.glob(f"*/{CARD_FILE}"))

@@ -6,6 +6,7 @@ sha256 stands in the card.
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -46,6 +47,48 @@ def label_of(name: str, card: CardPart) -> str:
     The card holds the hash of the weights, so its own covers both.
     """
     return f"{name}-{sha256(card.model_dump_json().encode())[:8]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Where the models of one kind are found: in the user's folders, or shipped."""
+
+    kind: str  # in words, for messages
+    shipped: Path  # one folder a model
+    mark: bytes = b""  # stands in every card of this kind, and of no other
+
+    def look(self, name_or_path: str) -> Path | None:
+        """Find the folder of a model: a path, or a shipped name; ``None``: neither."""
+        for folder in (Path(name_or_path), self.shipped / name_or_path):
+            if self._holds(folder):
+                return folder
+        return None
+
+    def find(self, name_or_path: str) -> Path:
+        """Find the folder of a model.
+
+        Raises
+        ------
+        BadModel
+            If there is neither such a folder nor such a name; the shipped are listed.
+        """
+        folder = self.look(name_or_path)
+        if folder is None:
+            known = ", ".join(one.name for one in self.folders())
+            raise BadModel(
+                f"{self.kind} {name_or_path!r}: no folder with a {CARD_FILE} of this "
+                "kind, and no shipped one of this name; give the folder, or one of: "
+                f"{known or 'none shipped'}"
+            )
+        return folder
+
+    def folders(self) -> list[Path]:
+        """Give the folders of the shipped models, by name."""
+        return sorted(card.parent for card in self.shipped.glob(f"*/{CARD_FILE}"))
+
+    def _holds(self, folder: Path) -> bool:
+        card = folder / CARD_FILE
+        return card.is_file() and self.mark in card.read_bytes()
 
 
 def read_card(folder: Path, kind: type[AnyCard]) -> AnyCard:

@@ -19,7 +19,7 @@ from calibration.metrics.strata import (
 )
 from calibration.shots import frame_of
 from configs.schema import Inference, Stand
-from inference.cards import Card, find_model, load_card
+from inference.cards import MODELS, Card, load_card
 from inference.cells import find_cells
 from inference.maps import Engine
 from inference.pixels import (
@@ -55,7 +55,7 @@ class Analyst:
     """
 
     def __init__(self, settings: Inference) -> None:
-        self.card: Card = load_card(find_model(settings.model))
+        self.card: Card = load_card(MODELS.find(settings.model))
         self._settings = settings
         self._engines: dict[Shape, Engine] = {}
 

@@ -9,16 +9,14 @@ import numpy as np
 from acquisition.errors import BadModel
 from calibration.models.forecasts import (
     forecast_row,
-    shipped_forecasts,
     show_forecast,
     verify_forecast,
 )
 from inference.cards import (
-    SHIPPED_WEIGHTS,
+    MODELS,
     Card,
     Metrics,
     Model,
-    find_model,
     load_card,
     load_model,
 )
@@ -27,6 +25,7 @@ from inference.engines.torch_engine import TorchEngine
 from inference.model_folder import CARD_FILE
 from inference.nets.cost import network_cost
 from inference.probe import probe_engine, tiled
+from tracking.forecasts.card import FORECASTS
 
 COUNTED_PX = 1024
 """Edge of the frame whose operations are counted."""
@@ -49,8 +48,7 @@ def list_models(folders: Sequence[Path]) -> list[dict[str, Any]]:
     BadModel
         If a folder holds no model at all.
     """
-    found = sorted(card.parent for card in SHIPPED_WEIGHTS.glob(f"*/{CARD_FILE}"))
-    found += shipped_forecasts()
+    found = MODELS.folders() + FORECASTS.folders()
     for folder in folders:
         inside = [folder] if (folder / CARD_FILE).is_file() else []
         inside += sorted(card.parent for card in folder.glob(f"*/{CARD_FILE}"))
@@ -110,7 +108,7 @@ def show_model(name: str) -> dict[str, Any]:
     """
     if (forecast := show_forecast(name)) is not None:
         return forecast
-    folder = find_model(name)
+    folder = MODELS.find(name)
     card = load_card(folder)
     cost = network_cost(card.architecture, (COUNTED_PX, COUNTED_PX))
     return {
@@ -195,7 +193,7 @@ def verify_model(name: str) -> dict[str, Any]:
     """
     if (forecast := verify_forecast(name)) is not None:
         return forecast
-    folder = find_model(name)
+    folder = MODELS.find(name)
     result: dict[str, Any] = {"name": name, "folder": str(folder), "whole": False}
     try:
         model = load_model(str(folder))

@@ -6,13 +6,11 @@ from typing import Any
 import numpy as np
 
 from acquisition.errors import BadModel
-from inference.model_folder import CARD_FILE
 from tracking.forecasts.card import (
-    SHIPPED_FORECASTS,
+    FORECASTS,
     ForecastCard,
     ForecastFigures,
     ForecastModel,
-    find_forecast,
     load_forecast,
 )
 from tracking.forecasts.tokens import Tokens
@@ -21,14 +19,9 @@ CLOSE = 1e-3
 """The golden outputs, in deviations, must come back to this."""
 
 
-def shipped_forecasts() -> list[Path]:
-    """Give the folders of the shipped networks."""
-    return sorted(card.parent for card in SHIPPED_FORECASTS.glob(f"*/{CARD_FILE}"))
-
-
 def forecast_row(folder: Path) -> dict[str, Any] | None:
     """Give what the list of models says of a folder; ``None``: it is no forecast."""
-    if find_forecast(str(folder)) is None:
+    if FORECASTS.look(str(folder)) is None:
         return None
     try:
         model = load_forecast(str(folder))
@@ -45,7 +38,7 @@ def forecast_row(folder: Path) -> dict[str, Any] | None:
 
 def show_forecast(name: str) -> dict[str, Any] | None:
     """Give the card of a forecast network in words; ``None``: it is none."""
-    folder = find_forecast(name)
+    folder = FORECASTS.look(name)
     if folder is None:
         return None
     model = load_forecast(str(folder))
@@ -60,7 +53,7 @@ def show_forecast(name: str) -> dict[str, Any] | None:
 
 def verify_forecast(name: str) -> dict[str, Any] | None:
     """Check hashes and golden outputs of a forecast network; ``None``: it is none."""
-    folder = find_forecast(name)
+    folder = FORECASTS.look(name)
     if folder is None:
         return None
     result: dict[str, Any] = {"name": name, "folder": str(folder), "whole": False}

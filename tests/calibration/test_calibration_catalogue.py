@@ -1,6 +1,7 @@
 """Models listed, shown, verified, promoted; networks compared."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from calibration.training.recipe import (
     load_recipe,
 )
 from inference.architectures import StemUNetShape, UNetShape
-from inference.cards import load_model, save_model
-from inference.model_folder import CARD_FILE, WEIGHTS_FILE
+from inference.cards import MODELS, load_model, save_model
+from inference.model_folder import CARD_FILE, WEIGHTS_FILE, Shelf
+from tracking.forecasts.card import FORECASTS
 
 TINY = Recipe(
     name="tiny",
@@ -199,3 +201,23 @@ def test_networks_are_trained_and_measured_side_by_side(tmp_path: Path) -> None:
     assert all(key in one for one in rows for key in keys)
     assert all(one["training_peak_mb"] > 1 for one in rows)  # not that of the parent
     assert len(list((tmp_path / "fields").glob("*.npz"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("shelf", "name"),
+    [(MODELS, "slim"), (FORECASTS, "forecast")],
+    ids=["cells", "walks"],
+)
+def test_both_kinds_of_models_are_found_alike(
+    shelf: Shelf, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of the user goes before a shipped name; the other kind is no answer."""
+    monkeypatch.chdir(tmp_path)
+    shipped = shelf.find(name)
+    shutil.copytree(shipped, tmp_path / name)
+
+    assert shipped == shelf.shipped / name
+    assert shelf.find(name) == Path(name)
+    assert shelf.look("nowhere") is None
+    with pytest.raises(BadModel, match=rf"{shelf.kind} 'nowhere'.*one of: .*{name}"):
+        shelf.find("nowhere")

@@ -8,7 +8,7 @@ from app.evaluate import Trial, evaluate
 from app.train import find_recipe
 from calibration.training.recipe import load_recipe
 from configs import load_experiment
-from inference.cards import find_model, load_model
+from inference.cards import MODELS, load_model
 
 NAMES = ("phase", "brightfield")
 
@@ -18,7 +18,7 @@ def test_the_card_names_the_images_and_their_terms(name: str) -> None:
     """Who uses the weights learns which images went into them, and the notice stays."""
     recipe = load_recipe(find_recipe(name))
     model = load_model(name)
-    text = (find_model(name) / "NOTICE").read_text(encoding="utf-8")
+    text = (MODELS.find(name) / "NOTICE").read_text(encoding="utf-8")
 
     assert model.card.modalities == (recipe.fields.modality,)
     assert {*recipe.limits} <= {*model.card.not_good_for}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from acquisition.errors import BadModel
-from inference.cards import SHIPPED_WEIGHTS, Model, load_model, save_model
+from inference.cards import MODELS, Model, load_model, save_model
 from inference.model_folder import CARD_FILE, WEIGHTS_FILE
 
 
@@ -29,8 +29,8 @@ def test_shipped_model_is_whole() -> None:
     assert model.label.startswith("slim-")
     assert model.card.modalities == ("slim",)
     assert model.card.real == ()
-    assert (SHIPPED_WEIGHTS / "slim" / "NOTICE").is_file()
-    assert (SHIPPED_WEIGHTS / "slim" / WEIGHTS_FILE).stat().st_size < 9_000_000
+    assert (MODELS.shipped / "slim" / "NOTICE").is_file()
+    assert (MODELS.shipped / "slim" / WEIGHTS_FILE).stat().st_size < 9_000_000
 
 
 def test_saved_model_comes_back(folder: Path) -> None:

@@ -10,7 +10,7 @@ from tracking_scenes import walk
 
 from acquisition.errors import BadModel
 from configs.schema import Forecasting
-from tracking.forecasts.card import SHIPPED_FORECASTS, load_forecast, save_forecast
+from tracking.forecasts.card import FORECASTS, load_forecast, save_forecast
 from tracking.forecasts.forecaster import (
     BANK,
     MODELS,
@@ -139,7 +139,7 @@ def test_the_same_run_gives_the_same_forecast():
 def test_a_changed_network_is_refused(tmp_path):
     """Weights that are not those of the card are named; auto goes on with the bank."""
     folder = tmp_path / "changed"
-    shutil.copytree(SHIPPED_FORECASTS / "forecast", folder)
+    shutil.copytree(FORECASTS.shipped / "forecast", folder)
     data = bytearray((folder / "weights.safetensors").read_bytes())
     data[-1] ^= 1
     (folder / "weights.safetensors").write_bytes(bytes(data))

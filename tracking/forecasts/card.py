@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from acquisition.errors import BadModel
 from inference.model_folder import (
-    CARD_FILE,
     CardPart,
     Sha256,
+    Shelf,
     label_of,
     pop_golden,
     read_card,
@@ -26,7 +25,10 @@ from inference.model_folder import (
     write_model,
 )
 
-SHIPPED_FORECASTS = Path(__file__).parents[1] / "weights"
+FORECASTS = Shelf(
+    "forecast network", Path(__file__).parents[1] / "weights", b'"kind": "forecast"'
+)
+"""The networks that correct the bank of walks."""
 GOLDEN = ("golden.steps", "golden.known", "golden.ahead", "golden.out")
 
 
@@ -94,15 +96,6 @@ class ForecastModel:
         return label_of(self.card.name, self.card)
 
 
-def find_forecast(name_or_path: str) -> Path | None:
-    """Find the folder of a forecast network, shipped or not; ``None``: it is none."""
-    for folder in (Path(name_or_path), SHIPPED_FORECASTS / name_or_path):
-        path = folder / CARD_FILE
-        if path.is_file() and b'"kind": "forecast"' in path.read_bytes():
-            return folder
-    return None
-
-
 def load_forecast(name_or_path: str) -> ForecastModel:
     """Read card and weights, and check that they belong together.
 
@@ -111,15 +104,7 @@ def load_forecast(name_or_path: str) -> ForecastModel:
     BadModel
         If there is none, or a file is missing, damaged or not ours.
     """
-    folder = find_forecast(name_or_path)
-    if folder is None:
-        shipped = sorted(
-            p.parent.name for p in SHIPPED_FORECASTS.glob(f"*/{CARD_FILE}")
-        )
-        raise BadModel(
-            f"forecast network {name_or_path!r}: no folder with such a {CARD_FILE}; "
-            f"give the folder, or one of: {', '.join(shipped) or 'none shipped'}"
-        )
+    folder = FORECASTS.find(name_or_path)
     card = read_card(folder, ForecastCard)
     tensors = read_weights(folder, card.weights_sha256)
     golden = pop_golden(tensors, GOLDEN, folder)
