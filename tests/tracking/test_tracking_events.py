@@ -11,6 +11,7 @@ from configs.events import ContactRule, DeathRule, Events
 from configs.schema import Tracking
 from tracking.events.contacts import masks_meet
 from tracking.events.evidence import foreign_evidence, load_evidence
+from tracking.events.histories import Histories
 from tracking.events.rules import EventRules
 from tracking.linking.tracker import Tracker
 
@@ -135,6 +136,23 @@ def test_unknown_probability_is_no_evidence():
 
     assert results[-1][0].dead_probability[0] == pytest.approx(0.5, abs=0.05)
     assert results[-1][0].unsure.tolist() == [True]
+
+
+@pytest.mark.parametrize("time_s", [np.nan, np.inf, -np.inf])
+def test_a_frame_of_no_time_tells_nothing(time_s):
+    """Without a time nothing is added to a history, reported, or judged."""
+    tracker, rules = Tracker(Tracking()), EventRules(Events(), None, make_evidence())
+    scenes = fates([0.05] * 20 + [0.95] * 20, 300.0)
+    for number, scene in enumerate(scenes):
+        tracks, events = rules.update(scene, tracker.update(scene))
+        lost = replace(scene, info=replace(scene.info, time_s=time_s))
+
+        assert rules.update(lost, tracks)[1] == rules.judge(time_s) == ()
+        assert Histories().update(lost, tracks) == 0
+        if events:
+            break
+
+    assert [event.kind for event in events] == ["death"]
 
 
 def test_contact_fires_once_on_meeting():

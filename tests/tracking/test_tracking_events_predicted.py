@@ -82,12 +82,35 @@ def test_chances_follow_what_came_of_them():
         outcome = RollingOutcome()
         for number in range(100):
             outcome.watch((1, 2), 0.0, 600.0 * number)
-            outcome.settle(600.0 * number, {(1, 2)} if met else set())
-            outcome.settle(600.0 * number + 1, set())
+            outcome.settle(600.0 * number, {(1, 2)} if met else set(), {1, 2})
+            outcome.settle(600.0 * number + 1, set(), {1, 2})
         shifts.append(outcome.shift)
 
     assert shifts[0] == pytest.approx(-shifts[1])
     assert 1.0 < shifts[1] <= 2.0
+
+
+def test_an_approach_whose_track_ended_teaches_nothing():
+    """Who was lost before its time was up has neither met nor failed to."""
+    outcome = RollingOutcome()
+    outcome.watch((1, 2), 0.0, 600.0)
+    outcome.settle(300.0, set(), {1})
+    outcome.settle(601.0, set(), {1})
+
+    assert outcome.shift == 0.0
+
+
+def test_the_margin_widens_the_search():
+    """A pair far apart is looked at where the margin counts its gap as contact."""
+    wide = PredictedContactRule(frames=1, probability=0.1, margin_um=40.0)
+    near = PredictedContactRule(frames=1, probability=0.1, margin_um=1.0)
+    pair = make_pair(48.0, 0.0, 4.0)
+
+    told, quiet = (
+        PredictedContacts(rule).update(*pair, set(), set()) for rule in (wide, near)
+    )
+
+    assert (len(told), len(quiet)) == (1, 0)
 
 
 def test_an_approach_is_told_once_with_its_lead():

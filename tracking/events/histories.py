@@ -52,7 +52,12 @@ class Histories:
         return self._rows.track_id
 
     def update(self, segmented: Segmented, tracks: Tracks) -> int:
-        """Take one frame; gives how many bins have begun since the frame before."""
+        """Take one frame; gives how many bins have begun since the frame before.
+
+        A frame of no time (NaN or infinite) belongs to no bin, and changes nothing.
+        """
+        if not np.isfinite(segmented.info.time_s):
+            return 0
         now = int(segmented.info.time_s // BIN_S)
         first = self._bin is None
         steps = 1 if self._bin is None else now - self._bin

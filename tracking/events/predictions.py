@@ -23,7 +23,7 @@ LATE_S = 1200.0
 LONGEST = 6.0
 """Ratio of the axes of an ellipse, at most."""
 FARTHEST_UM = 15.0
-"""Gap beyond which no pair was among those of the fit."""
+"""Gap, less the margin of the rule, beyond which no pair was among those of the fit."""
 MOST_PAIRS = 50_000
 """Where cells are so dense that more pairs are that near, a track is only held against
 the nearest ones; the other pairs are counted as left out."""
@@ -93,12 +93,18 @@ class RollingOutcome:
         """Follow a pair until this time."""
         self._open.setdefault(pair, (log_odds, until_s))
 
-    def settle(self, time_s: float, met: set[Pair]) -> None:
+    def settle(self, time_s: float, met: set[Pair], alive: set[int]) -> None:
         """Take the pairs that met in this frame, and learn from those whose time is up.
 
         A pair that has met is in touch for a while: it cannot be followed anew before.
+        One that has not, and of which a track is no longer ``alive``, is left out:
+        whether they would have met is not known.
         """
         self._met |= met & self._open.keys()
+        lost = [pair for pair in self._open if not alive.issuperset(pair)]
+        for pair in lost:
+            if pair not in self._met:
+                del self._open[pair]
         over = [pair for pair, (_, until_s) in self._open.items() if time_s > until_s]
         for pair in over:
             chance = float(expit(self._open.pop(pair)[0] + self.shift))
@@ -130,7 +136,8 @@ class PredictedContacts:
 
         ``in_touch`` cannot meet now, ``met`` have met in this frame.
         """
-        self.outcome.settle(segmented.info.time_s, met)
+        alive = set(tracks.track_id.tolist())
+        self.outcome.settle(segmented.info.time_s, met, alive)
         likely = self._likely(segmented, tracks, forecast, in_touch)
         self._above = {pair: self._above.get(pair, 0) + 1 for pair in likely}
         self._told -= met
@@ -158,7 +165,8 @@ class PredictedContacts:
         rows = _followed(tracks)
         if not used.any() or rows.size < 2:
             return {}
-        reach_um = 2 * reaches(segmented.cells, tracks, rows).max() + FARTHEST_UM
+        reach_um = 2 * reaches(segmented.cells, tracks, rows).max()
+        reach_um += self.rule.margin_um + FARTHEST_UM
         near, left_out = _near_pairs(tracks.centre_um[rows], reach_um)
         self.left_out += left_out
         near = rows[near]

@@ -94,11 +94,12 @@ class EventRules:
     ) -> tuple[Tracks, tuple[Event, ...]]:
         """Give the tracks with their filtered state, and what happened to them.
 
-        A frame that is not later than the last one brings no evidence and no event.
+        A frame that is not later than the last one, or of no time (NaN or infinite),
+        brings no evidence and no event.
         """
         info = segmented.info
         step_s = info.time_s - self._time_s
-        if step_s <= 0:
+        if not np.isfinite(info.time_s) or step_s <= 0:
             return self._with_risk(self._deaths.describe(tracks)), ()
         bin_before = self._deaths.newest_s
         self._time_s = info.time_s
@@ -120,7 +121,8 @@ class EventRules:
         self, segmented: Segmented, tracks: Tracks, forecast: Forecast
     ) -> tuple[Event, ...]:
         """Give the contacts that the forecasts of the same frame announce."""
-        if not self._settings.predicted_contact.on:
+        timed = np.isfinite(segmented.info.time_s)
+        if not timed or not self._settings.predicted_contact.on:
             return ()
         contacts = self._contacts
         likely = self._meeting.update(
@@ -134,7 +136,12 @@ class EventRules:
         return self._meeting.left_out
 
     def judge(self, time_s: float) -> tuple[Verdict, ...]:
-        """Say what has become of earlier events, by this experiment time."""
+        """Say what has become of earlier events, by this experiment time.
+
+        Nothing is judged at no time (NaN or infinite).
+        """
+        if not np.isfinite(time_s):
+            return ()
         return self._bench.docket.update(time_s)
 
     def _death(self, segmented: Segmented, tracks: Tracks, death: Death) -> Event:
