@@ -275,7 +275,7 @@ class Acquisition:
             focus_um=stamps.focus_um,
             cause=event["cause"],
             dose_gy=scope.dose_gy(),
-            beam_open=False,  # there is no beam that anything here could open
+            beam_open=scope.beam_was_open(stamps.cycle),
             exposure_start_ns=stamps.exposure_start_ns,
             exposure_end_ns=stamps.exposure_end_ns,
             read_ns=stamps.read_ns,

@@ -72,6 +72,18 @@ class Microscope:
         """Dose absorbed by the specimen so far; known of simulated specimens only."""
         return 0.0 if self.stand is None else float(self.stand.dose_gy)
 
+    def beam_was_open(self, cycle: "Cycle | None") -> bool:
+        """Say whether a dose was being given while a simulated stand showed a cycle.
+
+        NOTE: it tells what the world plans for its specimen. There is no call to open a
+        beam, and whether one is open at a real stand is not known here.
+        """
+        if self.stand is None or cycle is None:
+            return False
+        from acquisition.simulated.stand.assembly import is_beam_open
+
+        return is_beam_open(self.stand.world, cycle.time_s)
+
     def warm_up(self) -> None:
         """Let a simulated stand compile what its exposures will need."""
         if self.stand is not None:

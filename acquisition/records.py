@@ -20,6 +20,10 @@ from configs.events import EventKind, RequestKind
 Modality = Literal["slim", "phase_contrast", "brightfield", "fluorescence"]
 """How the frame was made: four phase steps, or one shot of the named contrast."""
 
+ASIDE = ("request-", "plane-")
+"""Positions whose names begin so lie beside the fields of the plan: visits to an event,
+and planes out of focus. Their frames are measured and recorded, and not tracked."""
+
 PHASE_RAD_PER_COUNT = 2e-4
 """Phase travels as uint16: 0.2 mrad a count ..."""
 PHASE_ZERO_COUNT = 16384
@@ -50,10 +54,15 @@ class FrameInfo:
     focus_um: float
     cause: str  # "protocol", or "request:ID" for an extra frame
     dose_gy: float  # absorbed by the specimen so far
-    beam_open: bool
+    beam_open: bool  # a dose was being given, as the stand tells; nobody opens it here
     exposure_start_ns: int
     exposure_end_ns: int  # t0 of every latency
     read_ns: int  # pixels in memory
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether its cells are measured only, and belong to no tracks."""
+        return self.position.startswith(ASIDE)
 
 
 def blank_info(modality: Modality, pixel_size_um: float) -> FrameInfo:

@@ -6,6 +6,7 @@ from typing import Any
 from useq import MDAEvent, MDASequence
 
 from acquisition.errors import BadConfig
+from acquisition.records import ASIDE
 
 
 def describe_event(
@@ -37,7 +38,8 @@ class Timelapse:
     Raises
     ------
     BadConfig
-        If time is not the outermost axis, or a position has a time plan of its own.
+        If time is not the outermost axis, or a position has a time plan of its own or
+        a name that is kept for other frames.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Timelapse:
         self._events = [_name(event, home_yx_um) for event in events]
         self._every = {one.config: one.acquire_every for one in sequence.channels}
         self.positions = _templates(self._events, is_analysed)
+        self._events = _set_planes_aside(self._events)
         self._start_s = start_s
         self._times: Iterator[float] = iter(sequence.time_plan or (0.0,))
         self._index = -1
@@ -116,6 +119,27 @@ def _templates(
     return {name: group[len(group) // 2] for name, group in groups.items()}
 
 
+def _set_planes_aside(events: list[MDAEvent]) -> list[MDAEvent]:
+    """Rename the planes of a stack but the middle one, which alone is tracked."""
+    stacks: dict[tuple[str, str], list[MDAEvent]] = {}
+    for event in events:
+        stacks.setdefault(_stack_of(event), []).append(event)
+    named = []
+    for event in events:
+        stack = stacks[_stack_of(event)]
+        plane = event.index.get("z")
+        if plane is not None and event is not stack[len(stack) // 2]:
+            name = f"{ASIDE[1]}{plane}-{event.pos_name}"
+            event = event.model_copy(update={"pos_name": name})
+        named.append(event)
+    return named
+
+
+def _stack_of(event: MDAEvent) -> tuple[str, str]:
+    """Give position and channel, which the planes of a stack have in common."""
+    return str(event.pos_name), event.channel.config if event.channel else ""
+
+
 def _check(sequence: MDASequence) -> None:
     """Refuse plans whose time points cannot be unrolled one by one."""
     faults = []
@@ -123,6 +147,13 @@ def _check(sequence: MDASequence) -> None:
         order = "".join(sequence.axis_order)
         faults.append(f'timelapse.axis_order: "{order}"; time must come first ("t...")')
     for number, position in enumerate(sequence.stage_positions):
+        if str(position.name).startswith(ASIDE):
+            kept = " and ".join(repr(one) for one in ASIDE)
+            faults.append(
+                f"timelapse.stage_positions.{number}.name: {position.name!r}: names "
+                f"that begin with {kept} are those of frames that are not tracked; "
+                "choose another"
+            )
         if position.sequence is not None and position.sequence.time_plan is not None:
             faults.append(
                 f"timelapse.stage_positions.{number}.sequence.time_plan: a position "

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from useq import Channel, MDAEvent
 
-from acquisition.records import Reply, Request
+from acquisition.records import ASIDE, Reply, Request
 from acquisition.timelapse import describe_event
 
 PROTOCOL_PRIORITY = 10
@@ -79,7 +79,14 @@ class Wish:
                 here = event.z_pos
                 self.focus_um = limits.focus_um() if here is None else float(here)
             plane_um = self.request.planes_um[self.given]
-            event = event.model_copy(update={"z_pos": self.focus_um + plane_um})
+            changes: dict[str, object] = {"z_pos": self.focus_um + plane_um}
+            if plane_um:  # out of focus: none of the frames that are tracked
+                changes["metadata"] = describe_event(
+                    event.metadata["vigil"]["cause"],
+                    _beside(self.request),
+                    self.request.request_id,
+                )
+            event = event.model_copy(update=changes)
         self.given += 1
         self.given_s.append(now_s)
         return event
@@ -105,7 +112,7 @@ def aim(
         reason = _out_of_reach(request.centre_yx_um, event, limits)
         if reason:
             return None, reason
-        name = f"request-{request.request_id}"
+        name = _beside(request)
         y_um, x_um = request.centre_yx_um
         changes |= {"y_pos": y_um, "x_pos": x_um, "pos_name": name}
     if request.channel:
@@ -123,6 +130,11 @@ def aim(
             return None, f"a stack goes farther than {Z_REACH_UM:g} um from the focus"
     changes["metadata"] = describe_event(cause, name, request.request_id)
     return event.model_copy(update=changes), ""
+
+
+def _beside(request: Request) -> str:
+    """Name the place of frames that show another field, or another plane of it."""
+    return f"{ASIDE[0]}{request.request_id}"
 
 
 def _out_of_reach(

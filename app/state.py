@@ -150,8 +150,8 @@ class ViewState:
         self._ends.append((info.sequence, info.exposure_end_ns))
         delay_ms = (analysed.decision_ns - info.exposure_end_ns) * 1e-6
         self._latency.append((info.sequence, delay_ms))
-        # A frame that was moved onto an event shows another place and has no tracks.
-        if not info.position.startswith("request-"):
+        # A frame beside the plan shows another place or plane, and has no tracks.
+        if not info.is_aside:
             self._shown = info.position
             self._update_dish(analysed)
         for event in analysed.events:

@@ -22,7 +22,6 @@ from configs.loading import load_experiment
 from inference.prevalence import shift_frame
 from tracking.events.evidence import AHEADS, FORMAT, Evidence, Provenance
 from tracking.events.histories import BIN_S, feature_names
-from tracking.stage import RECENTRED
 
 LEVEL_WEIGHT, TURN_WEIGHT, ONSET_LEVEL_WEIGHT = 0.25, 1.0, 0.03
 """Bins repeat one another's mistakes, changes do not; chosen on demo, seed 903."""
@@ -104,7 +103,7 @@ def _samples(run: RunReader, truth: TruthReader) -> list[dict[int, Samples]]:
     )
     for number in known.tolist():
         info, labels = run.info(number), run.labels(number)
-        if labels is None or info.position.startswith(RECENTRED):
+        if labels is None or info.is_aside:
             continue
         cells, tracks = run.cells(number), run.tracks(number)
         smallest_px = settings.inference.min_area_um2 / info.pixel_size_um**2

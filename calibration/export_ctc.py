@@ -20,7 +20,6 @@ from acquisition.errors import BadRun
 from acquisition.records import Tracks
 from calibration.datasets.ctc import LineageRow
 from inference.cells import MOST_LABELS
-from tracking.stage import RECENTRED
 
 Naming = Callable[[NDArray[np.int64], int], NDArray[np.int64]]
 """Names of some tracks in a frame (by sequence), as they are held to be now."""
@@ -100,9 +99,9 @@ def write_ctc(run: RunReader, output: Path, naming: Naming) -> dict[str, int]:
     """
     positions: dict[str, list[int]] = {}
     for number in run.analysed_sequences.tolist():
-        name = run.info(number).position
-        if not name.startswith(RECENTRED):
-            positions.setdefault(name, []).append(number)
+        info = run.info(number)
+        if not info.is_aside:
+            positions.setdefault(info.position, []).append(number)
     if not positions:
         raise BadRun(f"{run.directory}: no frame was analysed; there are no tracks")
     tracks = frames = 0

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from acquisition.archive.reader import RunReader
 from acquisition.records import CellState, Forecast, Tracks
-from tracking.stage import RECENTRED
 
 STEPS = 2
 """Frames ahead, as in the paper; beside it stands the first horizon."""
@@ -83,7 +82,7 @@ def map_rows(run: RunReader) -> list[dict[str, Any]]:
     positions: dict[str, list[tuple[float, int]]] = {}
     for number in run.analysed_sequences.tolist():
         info = run.info(number)
-        if not info.position.startswith(RECENTRED):
+        if not info.is_aside:
             positions.setdefault(info.position, []).append((info.time_s, number))
     judged: dict[str, list[tuple[float, dict[str, float]]]] = {}
     for frames in positions.values():

@@ -20,7 +20,6 @@ from calibration.mask_forecast import map_rows
 from tracking import statistics as st
 from tracking.forecasts.bank import Bank
 from tracking.forecasts.forecaster import measured_centres
-from tracking.stage import RECENTRED
 
 LEAST_FRAMES = 6
 LEAST_CELLS = 5
@@ -234,7 +233,7 @@ def _tables(run: RunReader) -> dict[str, TrackTable]:
     frames: dict[str, list[tuple[float, int]]] = {}
     for number in run.analysed_sequences.tolist():
         info = run.info(number)
-        if not info.position.startswith(RECENTRED):
+        if not info.is_aside:
             frames.setdefault(info.position, []).append((info.time_s, number))
     return {
         position: _table(run, sorted(times))

@@ -29,7 +29,6 @@ from configs.loading import load_experiment
 from configs.schema import Experiment
 from inference.engines.classical import ClassicalEngine
 from inference.stage import InferenceStage
-from tracking.stage import RECENTRED
 
 SCORED_EVERY_S = 600.0
 """Objects are scored on one frame in this experiment time."""
@@ -184,7 +183,7 @@ def _compare(run: RunReader, truth_path: Path) -> dict[str, list[Comparison]]:
         known = np.intersect1d(run.analysed_sequences, truth.sequences)
         for number in known.tolist():
             info, labels = run.info(number), run.labels(number)
-            if labels is None or info.position.startswith(RECENTRED):
+            if labels is None or info.is_aside:
                 continue
             compared = compare_frame(
                 truth.frame(number),

@@ -24,7 +24,6 @@ from tracking.revisions.refine import Refiner, observe, rules_of
 from tracking.revisions.revised import RevisedNames
 from tracking.revisions.smoothing import smooth_course
 from tracking.revisions.solver import EpisodeSolver
-from tracking.stage import RECENTRED
 
 REVISIONS = "revisions.jsonl"
 COURSES = "courses.h5"
@@ -131,7 +130,7 @@ def _positions(run: RunReader) -> dict[str, list[FrameInfo]]:
     positions: dict[str, list[FrameInfo]] = {}
     for number in run.analysed_sequences.tolist():
         info = run.info(number)
-        if not info.position.startswith(RECENTRED):
+        if not info.is_aside:
             positions.setdefault(info.position, []).append(info)
     for frames in positions.values():
         frames.sort(key=lambda info: info.time_s)

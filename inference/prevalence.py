@@ -143,7 +143,7 @@ class Prevalence:
         if self._training is None:
             return segmented
         info = segmented.info
-        if not info.cause.startswith("request:"):
+        if not (info.is_aside or info.cause.startswith("request:")):
             raw = segmented.cells.dead_probability
             self._shift = self._learn(info.position, raw[np.isfinite(raw)])
         elif info.position in self._positions:

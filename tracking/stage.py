@@ -26,8 +26,6 @@ from tracking.revisions.solver import PATIENCE_S, EpisodeSolver
 
 logger = logging.getLogger(__name__)
 
-RECENTRED = "request-"
-"""Positions whose names begin so are visits to an event, not of the protocol."""
 WARM_FRAMES = 24
 """Of the warm-up: the first forecasts come due in them."""
 
@@ -46,8 +44,8 @@ class TrackingStage:
     """Tracks, forecasts, events and requests of all positions of a run.
 
     Every position has a tracker of its own; track, event and request ids are unique in
-    the run. Frames of a position that a request recentred are measured only: their
-    cells are not tracked. ``first_id`` is where the numbers begin: a stage that
+    the run. Frames beside the fields of the plan are measured only: their cells are
+    not tracked. ``first_id`` is where the numbers begin: a stage that
     replaces one that died must not give its names again. ``patient``: wait for the
     second looks at contacts, where time stands still meanwhile.
     """
@@ -103,7 +101,7 @@ class TrackingStage:
 
     def __call__(self, segmented: Segmented) -> Analysed:
         """Analyse one frame; ``decision_ns`` is when the requests were ready."""
-        if segmented.info.position.startswith(RECENTRED):
+        if segmented.info.is_aside:
             return self._measured_only(segmented)
         position = self._position(segmented.info.position)
         found = position.tracker.update(segmented)

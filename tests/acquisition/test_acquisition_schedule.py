@@ -10,6 +10,7 @@ from acquisition.clock import Clock
 from acquisition.errors import BadConfig
 from acquisition.microscope import Microscope
 from acquisition.schedule import EventSource
+from acquisition.timelapse import Timelapse
 from acquisition.wishes import Limits
 from tests.acquisition.microscopes import Taken, drive, make_request, open_demo
 
@@ -321,9 +322,37 @@ def test_a_stack_brings_the_focus_back(clock: Clock, demo: Microscope) -> None:
     )
     source.add_request(wish, 0.0)
 
-    planes = [next(source).z_pos for _ in range(4)]
+    planes = [next(source) for _ in range(4)]
 
-    assert planes == [5.0, 7.0, 9.0, 7.0]
+    assert [event.z_pos for event in planes] == [5.0, 7.0, 9.0, 7.0]
+
+
+def test_planes_out_of_focus_lie_beside_the_plan(
+    clock: Clock, demo: Microscope
+) -> None:
+    """Of a stack only the plane in focus belongs to the field that is tracked."""
+    source = EventSource(clock, demo.core, Limits(focus_um=lambda: 7.0))
+    source.add_timelapse(make_channels({"config": "FITC"}, planes=3))
+    wish = make_request(
+        1, position="p0", kind="stack", frames=3, planes_um=(-2.0, 0.0, 2.0)
+    )
+    planned = [next(source).metadata["vigil"]["position"] for _ in range(3)]
+    source.add_request(wish, 0.0)
+
+    asked = [next(source).metadata["vigil"] for _ in range(3)]
+
+    assert planned == ["plane-0-p0", "p0", "plane-2-p0"]
+    assert [one["position"] for one in asked] == ["request-1", "p0", "request-1"]
+    assert {one["cause"] for one in asked} == {"request:1"}
+
+
+@pytest.mark.parametrize("name", ["request-1", "plane-a"])
+def test_a_position_may_not_hide_its_frames(name: str) -> None:
+    """A name kept for frames beside the plan is refused: nobody tracks them."""
+    plan = useq.MDASequence(stage_positions=[{"x": 0, "y": 0, "name": name}])
+
+    with pytest.raises(BadConfig, match=rf"stage_positions.0.name: '{name}'.*choose"):
+        Timelapse(plan, 0.0)
 
 
 def test_another_channel_is_asked_for_by_name(clock: Clock, demo: Microscope) -> None:

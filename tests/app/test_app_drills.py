@@ -30,6 +30,18 @@ SAID = [
 ]
 
 
+IRRADIATED = """
+schema = 1
+name = "irradiated"
+base = "demo"
+seeds = [1]
+
+[protocol]
+irradiate = [{ t_h = 0.045, gy = 1.05 }]
+"""
+"""A dose of 90 s, from 162 s on."""
+
+
 def drill(folder: Path, faults: dict[int, str], *more: str) -> tuple[Any, str, int]:
     """Run with planned faults; gives the summary, what was said, and the exit code."""
     planned = ", ".join(f'"{number}"="{fault}"' for number, fault in faults.items())
@@ -50,7 +62,9 @@ def drilled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a run with every fault that costs a frame, and one late frame."""
     folder = tmp_path_factory.mktemp("drill")
     faults = {**BROKEN, **SPOILT, LATE: "late"}
-    result, said, code = drill(folder, faults, *loops(19))
+    (folder / "irradiated.toml").write_text(IRRADIATED)
+    world = ("--world", "irradiated.toml")
+    result, said, code = drill(folder, faults, *loops(19), *world)
     assert (code, result["state"], result["frames_made"]) == (0, "ended", 19), said
     assert "is late: an exposure took" in said
     return folder / "run"
@@ -67,6 +81,17 @@ def test_every_spoilt_frame_is_named_and_passed_over(drilled: Path) -> None:
             assert (skip.stage, words in skip.reason) == ("camera", True), skip
         assert set(run.sequences.tolist()) == set(range(1, 20)) - lost
         assert run.analysed_sequences.tolist() == run.sequences.tolist()
+
+
+def test_the_record_tells_while_a_dose_is_given(drilled: Path) -> None:
+    """A frame during a planned dose says that the beam is open, and no other."""
+    with RunReader(drilled) as run:
+        infos = [run.info(sequence) for sequence in run.sequences]
+
+    during = [162 <= info.time_s < 252 for info in infos]
+    assert any(during)
+    assert [info.beam_open for info in infos] == during
+    assert (infos[0].dose_gy, infos[-1].dose_gy) == (0.0, pytest.approx(1.05))
 
 
 def test_a_late_frame_is_kept_and_told(drilled: Path) -> None:

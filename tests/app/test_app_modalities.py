@@ -104,6 +104,18 @@ def test_only_the_main_modality_is_analysed(mixed: Path) -> None:
     assert_cells_are_found(mixed, in_focus)
 
 
+def test_planes_out_of_focus_are_measured_and_not_tracked(mixed: Path) -> None:
+    """Each plane has its cells; only the one in focus has tracks."""
+    with RunReader(mixed) as run:
+        planes = [run.info(s) for s in run.analysed_sequences[:3]]
+        cells = [len(run.cells(info.sequence).label) for info in planes]
+        tracked = [len(run.tracks(s).track_id) for s in run.analysed_sequences[-3:]]
+
+    assert [one.position for one in planes] == ["plane-0-dish", "dish", "plane-2-dish"]
+    assert min(cells) > 0
+    assert [count > 0 for count in tracked] == [False, True, False]
+
+
 def test_a_plan_in_which_nothing_is_analysed_is_refused(
     refusal: Refusal, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from tracking_scenes import make_scene
 
 from acquisition.records import read_only
@@ -63,13 +64,14 @@ def test_positions_are_apart_and_names_unique():
     assert other.tracks.track_id.tolist() == [2]
 
 
-def test_visit_to_an_event_is_measured_only():
-    """A frame of a recentred request has cells but no tracks, and disturbs none."""
+@pytest.mark.parametrize("beside", ["request-4", "plane-0-A"])
+def test_a_frame_beside_the_plan_is_measured_only(beside):
+    """Another place or plane has cells but no tracks, and disturbs none."""
     stage = make_stage()
     scene = make_scene([[0.0, 0.0]], 0.0)
     stage(scene)
 
-    visit = stage(at_position(make_scene([[5.0, 5.0]], 10.0), "request-4"))
+    visit = stage(at_position(make_scene([[5.0, 5.0]], 10.0), beside))
     after = stage(make_scene([[0.0, 0.0]], 24.0))
 
     assert visit.segmented.cells.label.tolist() == [1]
