@@ -143,7 +143,7 @@ def test_a_frame_of_no_time_tells_nothing(time_s):
     """Without a time nothing is added to a history, reported, or judged."""
     tracker, rules = Tracker(Tracking()), EventRules(Events(), None, make_evidence())
     scenes = fates([0.05] * 20 + [0.95] * 20, 300.0)
-    for number, scene in enumerate(scenes):
+    for scene in scenes:
         tracks, events = rules.update(scene, tracker.update(scene))
         lost = replace(scene, info=replace(scene.info, time_s=time_s))
 
