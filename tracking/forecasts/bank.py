@@ -146,9 +146,7 @@ class Bank:
         rows = self._row[self._places(track_id)]
         mean_um = np.empty((rows.size, horizons_s.size, 2))
         cov_um2 = np.empty((rows.size, horizons_s.size, 2, 2))
-        steps = np.empty((horizons_s.size, 5, self._pace.size))
-        for index, horizon_s in enumerate(horizons_s.tolist()):
-            steps[index] = self._walks.steps(horizon_s)
+        steps = self._walks.steps(horizons_s[:, None])
         look_ahead(self._state, rows, steps, mean_um, cov_um2)
         return mean_um, cov_um2
 

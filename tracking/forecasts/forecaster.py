@@ -307,11 +307,12 @@ class Forecaster:
         ]
         # Staying is stated with the deviations of the bank: only its errors count.
         models = [told.get(model, told[BANK]) for model in MODELS]
+        variances = [one.variance_um2[row] for one in models]
         for horizon in wanted:
             mean_um = [one.mean_um[row, horizon] for one in models]
             way_um = [one.way_um[row, horizon] for one in models]
             mean_um[0], way_um[0] = here_um, np.zeros_like(here_um)
-            variance = [one.variance_um2[row, horizon] for one in models]
+            variance = [one[:, horizon] for one in variances]
             made = Made(
                 time_s=self._time_s,
                 track_id=tracks.track_id[row],

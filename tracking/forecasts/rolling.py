@@ -151,7 +151,7 @@ class Scores:
         relative = np.sqrt(away_um2 / variance)
         band = BAND_SIGMAS * made.factor[:, dead]
         scale = np.maximum(made.factor[:, dead] ** 2 * variance, 1e-9)
-        rows_of = np.stack(
+        figures = np.stack(
             (
                 np.sqrt(away_um2),
                 away_um2,
@@ -160,19 +160,17 @@ class Scores:
                 np.ones_like(away_um2),
             )
         )
-        for kind in (0, 1):
-            mine = dead == kind
-            count = int(mine.sum())
-            if not count:
-                continue
-            self._sums[:, :, horizon, kind] *= math.exp(-count / MEMORY)
-            self._sums[:, :, horizon, kind] += rows_of[:, :, mine].sum(axis=2)
-            self._ways[:, :, horizon, kind] *= math.exp(-count / MEMORY)
-            self._ways[:, :, horizon, kind] += ways[:, :, mine].sum(axis=2)
+        of_kind = np.stack((dead == 0, dead == 1), axis=1).astype(np.float64)
+        counts = of_kind.sum(axis=0)
+        left = np.exp(-counts / MEMORY)
+        for kept, new in ((self._sums, figures), (self._ways, ways)):
+            kept[:, :, horizon] *= left
+            kept[:, :, horizon] += new @ of_kind
+        for kind in np.flatnonzero(counts).tolist():
             start = int(self._filled[horizon, kind])
-            at = (start + np.arange(count)) % RECENT
-            self._recent[:, horizon, kind, at] = relative[:, mine]
-            self._filled[horizon, kind] += count
+            at = (start + np.arange(int(counts[kind]))) % RECENT
+            self._recent[:, horizon, kind, at] = relative[:, dead == kind]
+            self._filled[horizon, kind] += int(counts[kind])
             self._stale[horizon, kind] = True
 
 

@@ -35,18 +35,41 @@ def _encoder(width: int, layers: int, heads: int, *, first: bool) -> nn.Module:
     return nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
 
 
-def _newest(layer: nn.Module, x: Tensor, hidden: Tensor) -> Tensor:
-    """Give what an encoder layer makes of the last token alone, (B, C).
+def _normed(norm: nn.Module, x: Tensor) -> Tensor:
+    """Give a layer norm over the features of (C, T, B)."""
+    x = x - x.mean(0)
+    x = x * torch.rsqrt(x.square().mean(0) + norm.eps)
+    return torch.addcmul(norm.bias[:, None, None], x, norm.weight[:, None, None])
 
-    Nothing else of the last layer is used; this saves four fifths of its work.
+
+def _linear(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
+    """Give a linear layer on the features of (C, T, B)."""
+    return torch.addmm(bias[:, None], weight, x.flatten(1)).unflatten(1, x.shape[1:])
+
+
+def _encoded(layer: nn.Module, x: Tensor, hidden: Tensor, asking: slice) -> Tensor:
+    """Give what an encoder layer makes of the tokens ``asking`` (C, t, B).
+
+    The arithmetic is that of the library, whose attention takes a call for every
+    track and head; here the tracks are the innermost axis, and all are one product.
     """
-    seen = layer.norm1(x)
-    found, _ = layer.self_attn(
-        seen[:, -1:], seen, seen, key_padding_mask=hidden, need_weights=False
-    )
-    x = x[:, -1:] + found  # (B, 1, C)
-    rest = layer.linear2(torch.relu(layer.linear1(layer.norm2(x))))
-    return (x + rest)[:, 0]
+    attention = layer.self_attn
+    heads, width = attention.num_heads, len(x)
+    weight, bias = attention.in_proj_weight, attention.in_proj_bias
+    seen = _normed(layer.norm1, x)  # (C, T, B)
+    x = x[:, asking]  # (C, t, B)
+    asked = seen[:, asking].contiguous()  # (C, t, B)
+    q = _linear(weight[:width], bias[:width], asked).unflatten(0, (heads, -1))
+    both = _linear(weight[width:], bias[width:], seen)  # (2C, T, B)
+    k, v = both.unflatten(0, (2, heads, -1))  # (h, C/h, T, B)
+    score = (q[:, :, :, None] * k[:, :, None]).sum(1)  # (h, t, T, B)
+    score = score * (width // heads) ** -0.5
+    share = score.masked_fill(hidden, -torch.inf).softmax(2)  # (h, t, T, B)
+    found = (share[:, None] * v[:, :, None]).sum(3).flatten(0, 1)  # (C, t, B)
+    x = x + _linear(attention.out_proj.weight, attention.out_proj.bias, found)
+    inner = _normed(layer.norm2, x)  # (C, t, B)
+    inner = _linear(layer.linear1.weight, layer.linear1.bias, inner).relu_()
+    return x + _linear(layer.linear2.weight, layer.linear2.bias, inner)
 
 
 class ResidualTransformer(nn.Module):
@@ -65,15 +88,19 @@ class ResidualTransformer(nn.Module):
 
     def forward(self, steps: Tensor, known: Tensor, ahead: Tensor) -> Tensor:
         """Give shift along and across, and log-variance, (B, H, 3)."""
-        seen = known.clone()
-        seen[:, -1] = True  # a track without any step must still see something
-        x = self.step(steps) + self.place  # (B, T, C)
+        hidden = ~known.T  # (T, B)
+        # A track without any step must still see something.
+        hidden[-1] = False
+        x = _linear(self.step.weight, self.step.bias, steps.permute(2, 1, 0))
+        x = x + self.place[0].T[..., None]  # (C, T, B)
         *layers, last = self.encoder.layers
         for layer in layers:
-            x = layer(x, src_key_padding_mask=~seen)  # (B, T, C)
-        x = _newest(last, x, ~seen)  # (B, C)
-        x = x[:, None].expand(-1, ahead.shape[1], -1)  # (B, H, C)
-        x = torch.relu(self.ahead(torch.cat((x, ahead), dim=2)))  # (B, H, C)
+            x = _encoded(layer, x, hidden, slice(None))  # (C, T, B)
+        # Of the last layer only the newest token is used.
+        x = _encoded(last, x, hidden, slice(-1, None))  # (C, 1, B)
+        of_track, of_horizon = self.ahead.weight.split([len(x), AHEAD_FEATURES], 1)
+        x = _linear(of_track, self.ahead.bias, x)[:, 0].T[:, None]  # (B, 1, C)
+        x = torch.relu(x + ahead @ of_horizon.T)  # (B, H, C)
         out = self.out(x)  # (B, H, 3)
         return torch.cat((out[..., :2], WIDEST * torch.tanh(out[..., 2:])), dim=2)
 

@@ -22,9 +22,12 @@ that of a jump (a merged mask, a mistaken name): the walk begins again there."""
 LEAST_ODDS = 1e-12
 
 Y, X, VY, VX, PLACE, MIXED, PACE, ODDS = range(8)
-"""Rows of the state: place and velocity, their (co)variances of an axis, the weight."""
+"""Rows of the state: place (um) and velocity (um/s); variance of the place (um2), its
+covariance with the velocity (um2/s) and variance of the velocity (um2/s2), the same on
+both axes; the weight of the model, 1 in sum over the models."""
 
-State = NDArray[np.float64]  # (row, 8, model)
+State = NDArray[np.float64]
+"""(row, 8, model); a track keeps its row as long as it lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +38,20 @@ class Walks:
     persistence_s: NDArray[np.float64]  # (model,)
     level: NDArray[np.int64]  # (model,) which of the levels of noise
 
-    def steps(self, step_s: float) -> NDArray[np.float64]:
-        """Give what a time step does: (5, model).
+    def steps(self, step_s: float | NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give what a time step does.
 
-        What is left of a velocity, the path that it covers in s, and what is added to
-        the variances of place (um2), of both (um2/s), of velocity (um2/s2).
+        Parameters
+        ----------
+        step_s
+            One step in s, or several as (step, 1).
+
+        Returns
+        -------
+        (5, model), or (step, 5, model): the share of a velocity that is left; the path
+        in s that it covers; what is added to the variance of the place (um2), to the
+        covariance of both (um2/s), and to the variance of the velocity (um2/s2), each
+        of one axis.
         """
         ratio = step_s / self.persistence_s
         left = np.exp(-ratio)
@@ -55,12 +67,17 @@ class Walks:
                 power * self.persistence_s**2 * bracket,
                 power * self.persistence_s * (1 - left) ** 2,
                 power * (1 - left**2),
-            )
+            ),
+            axis=-2,
         )
 
 
 def all_walks() -> Walks:
-    """Give every speed with every persistence and noise; the first does not move."""
+    """Give every speed with every persistence and noise: 135 models.
+
+    Of each level of noise the first does not move, then come the persistences one after
+    the other, each with its speeds from slow to fast.
+    """
     speed, persistence = np.meshgrid(SPEEDS_UM_PER_MIN, PERSISTENCES_MIN)
     levels = len(NOISE_LEVELS)
     each = 1 + speed.size
@@ -84,7 +101,20 @@ def advance(
 
     Steps for each row: mean and variance of the place over the models; every model
     takes in the cells that begin its walk now, by moments; exact step of the filter.
-    ``another`` is the probability of a new walk, ``pace`` the velocity variance of it.
+
+    Parameters
+    ----------
+    state
+        (row, 8, model), see `State`; written.
+    rows
+        (track,) rows that go on; no row twice.
+    steps
+        (5, model) of `Walks.steps`.
+    common, pace
+        (model,) how common each walk is (sum 1), and the variance of the velocity of an
+        axis of a cell that begins it, um2/s2.
+    another
+        Probability that a cell begins another walk within the step.
     """
     models = state.shape[2]
     for i in range(len(rows)):
@@ -132,34 +162,45 @@ def correct(
     Steps for each row: squared distances and likelihoods of the models; a jump is left
     alone and told; exact update of every filter and of the weights.
 
+    Parameters
+    ----------
+    state
+        (row, 8, model), see `State`; written.
+    rows
+        (track,) rows that were measured; no row twice.
+    seen_um
+        (track, yx) measured centres.
+    noise_um2
+        (model,) variance of a measured centre on an axis.
+
     Returns
     -------
-    Which rows jumped; and (3, model) weighted sums over the other rows: of what is left
-    between centre and place, squared, with the variance of the place, whose expectation
-    is the noise (um2 of an axis); of the squared velocity with its variance, whose
-    expectation is that of the walk; and of the weights alone.
+    (track,) which of them jumped; and (3, model) weighted sums over the others: of what
+    is left between centre and place, squared, with the variance of the place, whose
+    expectation is the noise (um2 of an axis); of the squared velocity with its
+    variance, whose expectation is that of the walk (um2/s2); and of the weights alone.
     """
     models = state.shape[2]
     jumped = np.zeros(len(rows), np.bool_)
-    score = np.empty(models)
+    far, share = np.empty(models), np.empty(models)
     rest = np.zeros((3, models))
     for j in range(len(rows)):
         s = state[rows[j]]
-        nearest, best = np.inf, -np.inf
+        nearest = np.inf
         for k in range(models):
             dy, dx = seen_um[j, 0] - s[Y, k], seen_um[j, 1] - s[X, k]
             total = s[PLACE, k] + noise_um2[k]
-            far = (dy * dy + dx * dx) / total
-            nearest = min(nearest, far)
-            score[k] = np.log(s[ODDS, k] + 1e-300) - np.log(total) - 0.5 * far
-            best = max(best, score[k])
+            far[k] = (dy * dy + dx * dx) / total
+            share[k] = s[ODDS, k] / total
+            nearest = min(nearest, far[k])
         if nearest > JUMP:
             jumped[j] = True
             continue
         weights = 0.0
         for k in range(models):
-            score[k] = np.exp(score[k] - best)
-            weights += score[k]
+            # Relative to the nearest model: so not all of them can vanish.
+            share[k] *= np.exp(0.5 * (nearest - far[k]))
+            weights += share[k]
         for k in range(models):
             total = s[PLACE, k] + noise_um2[k]
             gain, lead = s[PLACE, k] / total, s[MIXED, k] / total
@@ -171,7 +212,7 @@ def correct(
             s[PACE, k] -= lead * s[MIXED, k]
             s[MIXED, k] *= 1 - gain
             s[PLACE, k] *= 1 - gain
-            s[ODDS, k] = max(score[k] / weights, LEAST_ODDS)
+            s[ODDS, k] = max(share[k] / weights, LEAST_ODDS)
             away = 0.5 * (1 - gain) ** 2 * (dy * dy + dx * dx)
             rest[0, k] += s[ODDS, k] * (away + s[PLACE, k])
             quick = 0.5 * (s[VY, k] ** 2 + s[VX, k] ** 2) + s[PACE, k]
@@ -188,10 +229,21 @@ def look_ahead(
     mean_um: NDArray[np.float64],
     cov_um2: NDArray[np.float64],
 ) -> None:
-    """Write where some rows will be after each of some steps (horizon, 5, model).
+    """Write where some rows will be after each of some steps.
 
     Steps for each row and horizon: mean over the models; variance within and between
-    them. ``mean_um`` is (row, horizon, yx), ``cov_um2`` (row, horizon, yx, yx).
+    them.
+
+    Parameters
+    ----------
+    state
+        (row, 8, model), see `State`; read only.
+    rows
+        (track,) rows that are looked at.
+    steps
+        (horizon, 5, model) of `Walks.steps`.
+    mean_um, cov_um2
+        (track, horizon, yx) and (track, horizon, yx, yx) of the place; written.
     """
     for j in range(len(rows)):
         s = state[rows[j]]
