@@ -58,9 +58,7 @@ def start(*arguments: str, folder: Path, **env: str) -> Iterator[subprocess.Pope
         try:
             yield process
         except BaseException:
-            end(process)
-            assert process.stderr is not None
-            sys.stdout.write(process.stderr.read())  # why a wait was in vain
+            sys.stdout.write(last_words(process))
             raise
         finally:
             end(process)
@@ -82,13 +80,33 @@ def result_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return loaded
 
 
-def wait_for(condition: Callable[[], Any], timeout_s: float = 120.0) -> Any:
-    """Wait until something is true and give it."""
+def wait_for(
+    condition: Callable[[], Any],
+    process: subprocess.Popen[str],
+    timeout_s: float = 120.0,
+) -> Any:
+    """Wait until a process has made something true and give it; it may die meanwhile.
+
+    A wait in vain tells what the process said.
+    """
     deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
+    while True:
+        waits = process.poll() is None and time.monotonic() < deadline
+        if found := condition():  # only now: it may be the last thing that it did
+            return found
+        if not waits:
+            how = "still running" if process.poll() is None else process.returncode
+            words = last_words(process)
+            raise AssertionError(f"waited in vain; exit code: {how}\n{words}")
         time.sleep(0.1)
-    return found
+
+
+def last_words(process: subprocess.Popen[str]) -> str:
+    """End a process, if it has not ended, and give what it said on stderr."""
+    end(process)  # also its children, or the pipe would stay open
+    process.wait()
+    assert process.stderr is not None
+    return "" if process.stderr.closed else process.stderr.read()
 
 
 def facts_of(run: Path, name: str) -> dict[str, float]:
@@ -111,6 +129,6 @@ def process_id(run: Path, name: str) -> int | None:
     return None if pid is None else int(pid)
 
 
-def wait_for_frames(run: Path, count: int) -> None:
-    """Wait until so many frames are recorded."""
-    wait_for(lambda: facts_of(run, "recorder").get("frames", 0) >= count)
+def wait_for_frames(run: Path, count: int, process: subprocess.Popen[str]) -> None:
+    """Wait until a process has recorded so many frames."""
+    wait_for(lambda: facts_of(run, "recorder").get("frames", 0) >= count, process)

@@ -6,6 +6,7 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import Popen
 
 import psutil
 import pytest
@@ -34,9 +35,9 @@ class Wounded:
     recorded: list[int]  # frames on disk two seconds before the recorder was killed
 
 
-def kill_part(out: Path, name: str) -> int:
+def kill_part(out: Path, name: str, whole: Popen[str]) -> int:
     """Kill a part of a run that works; gives its process id."""
-    pid = int(wait_for(lambda: process_id(out, name)))
+    pid = int(wait_for(lambda: process_id(out, name), whole))
     time.sleep(2)
     os.kill(pid, signal.SIGKILL)
     return pid
@@ -49,13 +50,13 @@ def wounded(tmp_path_factory: pytest.TempPathFactory) -> Wounded:
     out, killed = folder / "run", {}
     call = (*RUN, str(out), *SMALL)
     with start(*call, folder=folder, QT_QPA_PLATFORM="offscreen") as process:
-        killed["display"] = kill_part(out, "display")
-        killed["analysis"] = kill_part(out, "analysis")
-        wait_for(lambda: process_id(out, "analysis") != killed["analysis"])
+        killed["display"] = kill_part(out, "display", process)
+        killed["analysis"] = kill_part(out, "analysis", process)
+        wait_for(lambda: process_id(out, "analysis") != killed["analysis"], process)
         with RunReader(out) as run:
             recorded = run.sequences.tolist()
-        killed["recorder"] = kill_part(out, "recorder")
-        wait_for(lambda: process_id(out, "recorder") != killed["recorder"])
+        killed["recorder"] = kill_part(out, "recorder", process)
+        wait_for(lambda: process_id(out, "recorder") != killed["recorder"], process)
         time.sleep(3)
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=120)[1]
@@ -102,7 +103,8 @@ def test_a_run_that_was_wounded_still_ends_by_itself(tmp_path: Path) -> None:
     """Its analysis was killed and replaced: the end is the planned one, exit code 0."""
     out = tmp_path / "run"
     with start(*RUN, str(out), "--duration", "15", *SMALL, folder=tmp_path) as process:
-        os.kill(wait_for(lambda: process_id(out, "analysis")), signal.SIGKILL)
+        pid = wait_for(lambda: process_id(out, "analysis"), process)
+        os.kill(pid, signal.SIGKILL)
         said = process.communicate(timeout=120)[1]
 
     assert process.returncode == 0, said
@@ -120,7 +122,7 @@ def test_ctrl_c_while_starting_ends_without_a_traceback(
     """A terminal signals the whole group; children leave it to the supervisor."""
     out = tmp_path / "run"
     with start(*RUN, str(out), *SMALL, folder=tmp_path) as process:
-        wait_for(out.exists)
+        wait_for(out.exists, process)
         time.sleep(wait_s)
 
         os.killpg(process.pid, signal.SIGINT)
@@ -134,7 +136,7 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     """Exit code 130 within seconds, and the run can be repaired."""
     out = tmp_path / "run"
     with start(*RUN, str(out), *SMALL, folder=tmp_path) as process:
-        recorder = wait_for(lambda: process_id(out, "recorder"))
+        recorder = wait_for(lambda: process_id(out, "recorder"), process)
         os.kill(recorder, signal.SIGSTOP)  # so that the orderly end takes long
 
         os.killpg(process.pid, signal.SIGINT)
@@ -150,7 +152,7 @@ def test_without_a_supervisor_the_run_seals_itself(tmp_path: Path) -> None:
     """The parent is killed: its children notice, finish, and leave a sealed run."""
     out = tmp_path / "run"
     with start(*RUN, str(out), *SMALL, folder=tmp_path) as process:
-        wait_for_frames(out, 1)
+        wait_for_frames(out, 1, process)
         family = psutil.Process(process.pid).children(recursive=True)
 
         process.kill()
@@ -169,7 +171,7 @@ def test_after_kill_9_the_run_opens_and_repairs(
     """Everything is killed at once; at most the last second is missing."""
     out = tmp_path / "run"
     with start(*RUN, str(out), *SMALL, folder=tmp_path) as process:
-        wait_for_frames(out, 15)
+        wait_for_frames(out, 15, process)
         family = psutil.Process(process.pid).children(recursive=True)
 
         os.killpg(process.pid, signal.SIGKILL)

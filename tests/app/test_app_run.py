@@ -66,7 +66,7 @@ def test_ctrl_c_seals_the_run(tmp_path: Path) -> None:
     out = tmp_path / "run"
     call = ("run", "demo", "--output", str(out), *SMALL)
     with start(*call, folder=tmp_path) as process:
-        wait_for_frames(out, 5)
+        wait_for_frames(out, 5, process)
 
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)

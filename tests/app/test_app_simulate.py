@@ -213,7 +213,7 @@ def test_ctrl_c_leaves_a_readable_folder(tmp_path: Path) -> None:
     call = "simulate cho_40x --size 128 --frames 9000 --interval 1 --output set"
     table = tmp_path / "set/cells.csv"
     with start(*call.split(), folder=tmp_path) as process:
-        wait_for(lambda: table.exists() and table.stat().st_size > 4096)
+        wait_for(lambda: table.exists() and table.stat().st_size > 4096, process)
 
         process.send_signal(signal.SIGINT)
 

@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from tests.app.live_runs import start, wait_for
 
 HEAVY = {"torch", "monai", "openvino", "numba", "sklearn", "cvxpy", "cv2", "pyqtgraph"}
 """Seconds each, in every process of a run: a child imports the command line too."""
@@ -47,3 +50,12 @@ def test_help_and_refusals_load_no_heavy_library(call: list[str], code: int) -> 
 def test_data_sets_are_made_without_networks_and_forests() -> None:
     """Only the audit of a world needs them; without --output the wish is refused."""
     assert not {"torch", "sklearn"} & loaded_by("simulate", "demo", code=2)
+
+
+def test_a_wait_ends_with_the_process_that_it_is_for(tmp_path: Path) -> None:
+    """Tests do not wait for what a dead process should do; they tell what it said."""
+    with (
+        start("run", "nothing.toml", folder=tmp_path) as process,
+        pytest.raises(AssertionError, match=r"exit code: 2\n(?s:.*)no such file"),
+    ):
+        wait_for(lambda: False, process)

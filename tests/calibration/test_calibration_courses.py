@@ -291,7 +291,7 @@ def test_ctrl_c_leaves_a_run_that_resumes(fields: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(TEXT.format(steps=4000))
     call = ("train", "tiny.toml", "--output", "run")
     with start(*call, folder=tmp_path, OMP_NUM_THREADS="1") as process:
-        wait_for((tmp_path / "run" / "checkpoint.pt").exists)
+        wait_for((tmp_path / "run" / "checkpoint.pt").exists, process)
 
         process.send_signal(signal.SIGINT)
 
