@@ -35,41 +35,47 @@ def _encoder(width: int, layers: int, heads: int, *, first: bool) -> nn.Module:
     return nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
 
 
-def _normed(norm: nn.Module, x: Tensor) -> Tensor:
-    """Give a layer norm over the features of (C, T, B)."""
-    x = x - x.mean(0)
-    x = x * torch.rsqrt(x.square().mean(0) + norm.eps)
-    return torch.addcmul(norm.bias[:, None, None], x, norm.weight[:, None, None])
-
-
 def _linear(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
     """Give a linear layer on the features of (C, T, B)."""
     return torch.addmm(bias[:, None], weight, x.flatten(1)).unflatten(1, x.shape[1:])
 
 
+def _normed(x: Tensor, eps: float) -> Tensor:
+    """Give the features of (C, T, B) with mean 0 and variance 1."""
+    x = x - x.mean(0)
+    return x * torch.rsqrt(x.square().mean(0) + eps)
+
+
+def _after_norm(norm: nn.Module, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the linear layer that takes in what a norm multiplies and adds."""
+    return weight * norm.weight, bias + weight @ norm.bias
+
+
 def _encoded(layer: nn.Module, x: Tensor, hidden: Tensor, asking: slice) -> Tensor:
-    """Give what an encoder layer makes of the tokens ``asking`` (C, t, B).
+    """Give what an encoder layer makes of the tokens ``asking``, (C, t, B).
 
     The arithmetic is that of the library, whose attention takes a call for every
     track and head; here the tracks are the innermost axis, and all are one product.
     """
     attention = layer.self_attn
     heads, width = attention.num_heads, len(x)
-    weight, bias = attention.in_proj_weight, attention.in_proj_bias
-    seen = _normed(layer.norm1, x)  # (C, T, B)
+    weight, bias = _after_norm(
+        layer.norm1, attention.in_proj_weight, attention.in_proj_bias
+    )
+    seen = _normed(x, layer.norm1.eps)  # (C, T, B)
     x = x[:, asking]  # (C, t, B)
-    asked = seen[:, asking].contiguous()  # (C, t, B)
-    q = _linear(weight[:width], bias[:width], asked).unflatten(0, (heads, -1))
+    q = _linear(weight[:width], bias[:width], seen[:, asking])  # (C, t, B)
     both = _linear(weight[width:], bias[width:], seen)  # (2C, T, B)
+    q = q.unflatten(0, (heads, -1)) * (width // heads) ** -0.5  # (h, C/h, t, B)
     k, v = both.unflatten(0, (2, heads, -1))  # (h, C/h, T, B)
     score = (q[:, :, :, None] * k[:, :, None]).sum(1)  # (h, t, T, B)
-    score = score * (width // heads) ** -0.5
-    share = score.masked_fill(hidden, -torch.inf).softmax(2)  # (h, t, T, B)
+    share = score.masked_fill_(hidden, -torch.inf).softmax(2)  # (h, t, T, B)
     found = (share[:, None] * v[:, :, None]).sum(3).flatten(0, 1)  # (C, t, B)
-    x = x + _linear(attention.out_proj.weight, attention.out_proj.bias, found)
-    inner = _normed(layer.norm2, x)  # (C, t, B)
-    inner = _linear(layer.linear1.weight, layer.linear1.bias, inner).relu_()
-    return x + _linear(layer.linear2.weight, layer.linear2.bias, inner)
+    x = _linear(attention.out_proj.weight, attention.out_proj.bias, found).add_(x)
+    inner = _normed(x, layer.norm2.eps)  # (C, t, B)
+    weight, bias = _after_norm(layer.norm2, layer.linear1.weight, layer.linear1.bias)
+    inner = _linear(weight, bias, inner).relu_()
+    return _linear(layer.linear2.weight, layer.linear2.bias, inner).add_(x)
 
 
 class ResidualTransformer(nn.Module):
