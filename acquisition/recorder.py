@@ -137,6 +137,11 @@ def _name_the_gap(
     _record_one(writer, record, recorded)
 
 
+def software() -> str:
+    """Give name and version of what writes a run."""
+    return f"vigil {importlib.metadata.version('vigil-microscopy')}"
+
+
 def _run_facts(
     experiment: Experiment, stand: dict[str, float], directory: Path
 ) -> RunFacts:
@@ -145,7 +150,7 @@ def _run_facts(
         return load_manifest(directory).facts
     return RunFacts(
         run_id=uuid.uuid4().hex,
-        software=f"vigil {importlib.metadata.version('vigil-microscopy')}",
+        software=software(),
         seed=experiment.run.seed,
         pixel_size_um=stand["pixel_size_um"],
         modality=experiment.microscope.modality,

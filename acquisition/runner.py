@@ -305,24 +305,35 @@ def _analyse_one(
     requests: Outbox,
     totals: _Totals,
 ) -> None:
-    """Analyse one frame; a fault costs this frame only, and is a record."""
-    info = frame.info
-    try:
+    """Analyse one frame, and hand over what it leads to."""
+
+    def decide() -> Analysed:
         analysed = analyse(frame)
         for request in analysed.requests:
             if not request.dry_run:
                 requests.send(request)
         analysed = replace(analysed, decision_ns=stamp_ns())
         publisher.publish(analysed)
-    except Exception as error:
-        logger.exception("analysis of frame %d failed", info.sequence)
+        return analysed
+
+    outcome = attempt(frame, decide)
+    if isinstance(outcome, Skip):
         totals.skipped += 1
-        reason = f"{type(error).__name__}: {error}"
-        publisher.tell(Skip(info.sequence, info.time_s, "analysis", reason))
+        publisher.tell(outcome)
         return
-    totals.add(analysed)
-    for event in analysed.events:
+    totals.add(outcome)
+    for event in outcome.events:
         publisher.tell(event)
+
+
+def attempt(frame: Frame, work: Callable[[], Analysed]) -> Analysed | Skip:
+    """Do the work on one frame; a fault costs this frame only, and is a record."""
+    try:
+        return work()
+    except Exception as error:
+        logger.exception("analysis of frame %d failed", frame.info.sequence)
+        reason = f"{type(error).__name__}: {error}"
+        return Skip(frame.info.sequence, frame.info.time_s, "analysis", reason)
 
 
 def experiment_of(config_text: str) -> Experiment:

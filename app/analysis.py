@@ -72,13 +72,12 @@ def build_analysis(
     restarts
         How often the analysis of this run died before; its names are not given again.
     """
-    card_um_per_px = model_pixel_size(experiment.inference)
-    seen = network_shape(shape, pixel_size_um, card_um_per_px)
+    seen = network_shape(shape, pixel_size_um, model_pixel_size(experiment.inference))
     # Only there a slow start would cost frames; elsewhere one engine serves them all.
     live = experiment.run.clock == "real"
     engine, card, notes = select_engine(experiment.inference, seen, background=live)
     inference = InferenceStage(
-        engine, card_um_per_px, experiment.inference, stand_of_run(experiment)
+        engine, card, experiment.inference, stand_of_run(experiment)
     )
     tracking = TrackingStage(
         experiment.tracking,

@@ -23,6 +23,18 @@ def check_plan(experiment: Experiment, parent: Path) -> None:
     _check_disk(experiment, parent)
 
 
+def check_replay(experiment: Experiment, parent: Path) -> None:
+    """Refuse to analyse a run again that could not be analysed to its end.
+
+    Raises
+    ------
+    BadModel, BadRun
+        If the model or the disk is wrong.
+    """
+    _check_model(experiment)
+    _check_disk(experiment, parent)
+
+
 def nearest_folder(path: Path) -> Path:
     """Give the path itself, or the first of its parents that exists.
 

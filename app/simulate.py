@@ -68,11 +68,11 @@ def simulate(name_or_path: str, wishes: Wishes) -> dict[str, Any]:
             _announce_oracle(plan)
         result |= _make(plan, wishes.output, wishes.preview)
         if wishes.oracle and result["state"] == "ended":
-            with _progress() as bar:
+            with progress_bar() as bar:
                 truth = wishes.output / TRUTH
                 write_oracle(wishes.output, truth, Tasks(bar).tell)
     if wishes.audit and result.get("state") != "interrupted":
-        with _progress() as bar:
+        with progress_bar() as bar:
             # Only here forest and network are wanted, which take seconds to load.
             from calibration.audit.report import QUICK, Effort, audit_world
 
@@ -155,7 +155,7 @@ def _announce_oracle(plan: Plan) -> None:
 def _make(plan: Plan, output: Path, preview: Path | None) -> dict[str, Any]:
     """Make the data set, with its progress on stderr and its contact sheet."""
     sheet = ContactSheet(plan.frames, plan.world.optics.modality)
-    with _progress() as bar, interruptible() as stopped:
+    with progress_bar() as bar, interruptible() as stopped:
         tasks = Tasks(bar)
 
         def watch(shown: Shown) -> bool:
@@ -191,7 +191,7 @@ def interruptible() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def _progress() -> Progress:
+def progress_bar() -> Progress:
     """Give a progress bar on stderr; silent where nobody would see it move."""
     console = Console(stderr=True)
     return Progress(

@@ -1,11 +1,11 @@
-"""The commands on the tracks of recorded runs: export, refine."""
+"""The commands on recorded runs: export, refine, replay."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from app.model_commands import DONE, Answer, New
-from app.tables import table_text
+from app.model_commands import DONE, INTERRUPTED, Answer, New
+from app.tables import rows_text, table_text
 
 FORMATS = ("ctc",)
 """What the exporter writes; named here so that the command line starts fast."""
@@ -38,6 +38,27 @@ def add_track_commands(commands: Any, new: New) -> None:
         metavar="KEY=VALUE",
         help="another setting, for example tracking.refine.smoothness=3",
     )
+    _add_replay(commands, new)
+
+
+def _add_replay(commands: Any, new: New) -> None:
+    replay = new(
+        commands, "replay", "analyse the frames of a run again, into a new run", _replay
+    )
+    replay.add_argument("run", type=Path, help="run directory")
+    replay.add_argument("--output", type=Path, metavar="DIR", help="new run directory")
+    replay.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another setting, for example inference.model=slim_eunet_b0",
+    )
+    replay.add_argument(
+        "--all",
+        action="store_true",
+        help="also frames that were recorded and that the run had no time to analyse",
+    )
 
 
 def _export(options: argparse.Namespace) -> Answer:
@@ -55,3 +76,15 @@ def _refine(options: argparse.Namespace) -> Answer:
 
     result = refine_run(options.run, tuple(options.set))
     return Answer(DONE, result, table_text(result))
+
+
+def _replay(options: argparse.Namespace) -> Answer:
+    from app.replay import Wish, replay
+
+    result = replay(Wish(options.run, options.output, tuple(options.set), options.all))
+    shown = {k: v for k, v in result.items() if k not in ("differences", "notes")}
+    tables = [table_text(shown)]
+    if result["differences"]:
+        tables.append(f"differences\n{rows_text(result['differences'])}")
+    code = INTERRUPTED if result["state"] == "interrupted" else DONE
+    return Answer(code, result, "\n\n".join([*tables, *result["notes"]]))

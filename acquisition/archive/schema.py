@@ -57,6 +57,7 @@ class RunFacts:
     clock_mode: ClockMode
     clock_speed: Annotated[float, Field(gt=0)]
     started: str  # wall clock, ISO 8601, UTC
+    replay_of: str = ""  # run_id of the run whose frames were analysed again
 
 
 def segment_name(number: int) -> str:

@@ -1,0 +1,156 @@
+"""``vigil replay``: a recorded run is analysed again, and compared with itself."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acquisition.archive.reader import RunReader
+from acquisition.archive.writer import RunWriter
+from app.__main__ import main
+from configs.schema import Log
+from tests.app.conftest import Refusal
+from tests.app.live_runs import SMALL, vigil
+
+pytestmark = pytest.mark.timeout(300)
+
+FRAMES = 10
+WORLD = 'schema = 1\nname = "mine"\nbase = "demo"\nseeds = [1]\n'
+
+Replay = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a run with time standing still, in a world of a file; frames are kept."""
+    folder = tmp_path_factory.mktemp("recorded")
+    (folder / "mine.toml").write_text(WORLD)
+    done = vigil(
+        "run", "demo", "--headless", "--output", "run", "--world", "mine.toml", *SMALL,
+        "--set", "run.clock=stepped", "--set", "log.frames=all",
+        "--set", f"timelapse.time_plan={{interval=60, loops={FRAMES}}}",
+        "--set", 'triggers=[{event="contact"}]', folder=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+@pytest.fixture
+def replay(
+    recorded: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Replay:
+    """Give a function that replays a run into a new folder, from another place."""
+    shutil.copy(recorded.parent / "mine.toml", tmp_path / "moved.toml")
+    monkeypatch.chdir(tmp_path)
+
+    def again(run: Path, output: str, *more: str) -> dict[str, Any]:
+        there = ("--set", "simulated.world=moved.toml")
+        call = ("replay", str(run), "--output", output, *there, "--json", *more)
+        assert main(call) == 0
+        result: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+        return result
+
+    return again
+
+
+def test_a_run_analysed_again_says_the_same(recorded: Path, replay: Replay) -> None:
+    """Masks, cells, tracks, forecasts and events agree bit by bit; nothing is sent."""
+    result = replay(recorded, "again")
+
+    assert (result["identical"], result["reason"]) == (True, None)
+    assert result["differences"] == []
+    assert result["frames_analysed"] >= FRAMES
+    with RunReader(recorded) as old, RunReader(Path("again")) as new:
+        assert new.facts.replay_of == old.facts.run_id != new.facts.run_id
+        assert new.state == "ended"
+        assert new.truth_path is not None
+        asked = [request.event_id for request in new.requests()]
+        assert asked == [request.event_id for request in old.requests()]
+        assert all(request.dry_run for request in new.requests())
+
+
+def test_other_settings_say_something_else(recorded: Path, replay: Replay) -> None:
+    """Then runs are no repetition of each other; what differs is counted."""
+    wish = ("--set", "inference.min_area_um2=300")
+
+    result = replay(recorded, "again", *wish)
+
+    assert result["identical"] is None
+    assert result["reason"] == "other settings: inference"
+    counts = {one["what"]: one["count"] for one in result["differences"]}
+    assert counts["cells"] == result["frames_analysed"]
+
+
+def test_frames_that_were_not_kept_cannot_be_analysed_again(
+    recorded: Path, replay: Replay
+) -> None:
+    """They are named one by one, and nobody claims that the rest is the same."""
+    replay(recorded, "thin", "--set", "log.frames=every", "--set", "log.every=5")
+
+    result = replay(Path("thin"), "again")
+
+    lost = result["skipped"]
+    assert 0 < lost < result["frames_analysed"] + lost
+    assert result["identical"] is None
+    assert f"{lost} of " in result["reason"]
+    with RunReader(Path("again")) as run:
+        assert {skip.reason for skip in run.skips()} == {"its pixels were not kept"}
+
+
+def copy_frames(run_dir: Path, name: str, log: Log) -> Path:
+    """Give a run with some frames of another, none of them analysed."""
+    copied = Path(name)
+    copied.mkdir()
+    with RunReader(run_dir) as run:
+        writer = RunWriter(copied, run.config_text, log, run.facts)
+        for sequence in run.sequences[:4].tolist():
+            frame = run.frame(sequence)
+            assert frame is not None
+            writer.write_frame(frame)
+        writer.close("ended")
+    return copied
+
+
+def test_frames_that_the_run_had_no_time_for(recorded: Path, replay: Replay) -> None:
+    """They are analysed too where that is asked for; nothing is there to compare."""
+    result = replay(copy_frames(recorded, "bare", Log()), "again", "--all")
+
+    assert (result["frames_recorded"], result["frames_analysed"]) == (4, 4)
+    assert result["identical"] is None
+    assert "no time" in result["reason"]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--set", "run.seed=3"), "run: settled when the frames were taken"),
+        (("--set", "simulated.size_px=512"), "simulated: settled"),
+        (("--set", "tracking.nothing=3"), "tracking.nothing: unknown key"),
+        (("--set", "log.min_free_gb=1e9"), "log.min_free_gb asks for 1e+09"),
+        (("--output", "."), "exists already"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_cannot_be_replayed_is_refused(
+    more: tuple[str, ...], message: str, recorded: Path, refusal: Refusal
+) -> None:
+    """The message names what is wrong, and no folder is made."""
+    world = recorded.parent / "mine.toml"
+
+    said = refusal("replay", str(recorded), "--set", f"simulated.world={world}", *more)
+
+    assert message in said
+    assert not Path("runs").exists()
+
+
+def test_a_run_without_pixels_is_refused(recorded: Path, refusal: Refusal) -> None:
+    """Of a run that kept no pixels there is nothing to analyse."""
+    copy_frames(recorded, "blind", Log(frames="none"))
+
+    assert "the pixels of no frame were kept" in refusal("replay", "blind")
