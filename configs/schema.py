@@ -206,10 +206,12 @@ class Inference(Section):
     """Threads of the engine; 0: all cores but one, at least one."""
     min_area_um2: Positive = 25.0
     """Smaller objects are debris."""
-    separation_um: Positive = 1.2
-    """Smoothing of the separation map before its maxima are sought."""
-    separation_height: float = Field(0.15, gt=0, lt=1)
-    """A second maximum must rise this much above the saddle to part a cell."""
+    separation_um: Positive | None = None
+    """Smoothing of the separation map before its maxima are sought; absent: that on
+    the card of the model."""
+    separation_height: float | None = Field(None, gt=0, lt=1)
+    """A second maximum must rise this much above the saddle to part a cell; absent:
+    that on the card of the model."""
     unsure_band: tuple[Probability, Probability] = (0.35, 0.65)
     """Dead probabilities of a single frame in this band are marked unsure."""
     follow_prevalence: bool = True

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from acquisition.errors import BadModel
 from acquisition.records import Modality
+from configs.schema import Inference
 from inference.architectures import Architecture
 from inference.model_folder import (
     CARD_FILE,
@@ -94,6 +95,15 @@ class TrainingData(CardPart):
     """Model whose weights the training began with."""
 
 
+class Parting(CardPart):
+    """How touching cells are parted at the valleys of the separation map."""
+
+    separation_um: float = Field(1.2, gt=0)
+    """Smoothing of the map before its maxima are sought."""
+    separation_height: float = Field(0.15, gt=0, lt=1)
+    """A second maximum must rise this much above the saddle to part a cell."""
+
+
 class Golden(CardPart):
     """Hashes of the golden frame and of its maps by the float32 reference."""
 
@@ -116,6 +126,8 @@ class Card(CardPart):
     """Divides the logit of dead against live (Guo et al. 2017)."""
     dead_offset: float = Field(0.0, ge=-20, le=20)
     """Then added to it, so that P(dead) assumes ``training.dead_share``."""
+    parting: Parting = Parting()
+    """What suits the separation map of these weights."""
     training: TrainingData
     simulated: tuple[Metrics, ...]
     """Figures on the simulated microscope."""
@@ -150,6 +162,13 @@ class Model:
     def label(self) -> str:
         """Name and short hash of card and weights, as it stands in every record."""
         return label_of(self.card.name, self.card)
+
+
+def parting_of(settings: Inference, card: Card | None) -> Parting:
+    """Give how cells are parted: as the settings say, else the card of the model."""
+    own = Parting() if card is None else card.parting
+    asked = settings.model_dump(include=set(Parting.model_fields), exclude_none=True)
+    return own.model_copy(update=asked)
 
 
 def load_card(folder: Path) -> Card:

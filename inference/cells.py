@@ -13,6 +13,7 @@ from acquisition.records import (
     FrameInfo,
 )
 from configs.schema import Inference, Stand
+from inference.cards import Parting
 from inference.flood import flood
 from inference.maps import Maps
 from inference.measure import (
@@ -40,18 +41,19 @@ def find_cells(
     phase: NDArray[np.uint16],
     settings: Inference,
     stand: Stand,
+    parting: Parting,
 ) -> tuple[NDArray[np.uint16], Cells]:
     """Give the label map (y, x) of a frame and the cells in it.
 
     ``maps`` and ``phase`` (coded phase, or the pixels of a one-shot frame) lie on the
-    grid of the frame.
+    grid of the frame; ``parting`` is that of :func:`inference.cards.parting_of`.
 
     Raises
     ------
     BadModel
         When the maps hold more objects than labels exist.
     """
-    labels, count = part(maps, info.pixel_size_um, settings)
+    labels, count = part(maps, info.pixel_size_um, settings.min_area_um2, parting)
     sums, logit, box = measure(labels, plain(phase), plain(maps.dead), count)
     area = sums[:, AREA]
     middle_px = sums[:, [SUM_Y, SUM_X]] / area[:, None]
@@ -89,18 +91,18 @@ def call_cells(
 
 
 def part(
-    maps: Maps, pixel_size_um: float, settings: Inference
+    maps: Maps, pixel_size_um: float, min_area_um2: float, parting: Parting
 ) -> tuple[NDArray[np.uint16], int]:
     """Give the label map (y, x) of the maps, and the number of its labels.
 
     Labels follow reading order. Pixels that are cell in the class map are parted at
     the valleys of the smoothed separation map.
     """
-    min_area_px = settings.min_area_um2 / pixel_size_um**2
+    min_area_px = min_area_um2 / pixel_size_um**2
     foreground = _fill_holes(maps.classes, HOLE_SHARE * min_area_px)
-    sigma_px = settings.separation_um / pixel_size_um
+    sigma_px = parting.separation_um / pixel_size_um
     height = cv2.GaussianBlur(maps.separation, (0, 0), sigma_px)
-    min_height = settings.separation_height * 255
+    min_height = parting.separation_height * 255
     labels, count = flood(height, foreground, min_height, min_area_px)
     if count > MOST_LABELS:
         raise BadModel(

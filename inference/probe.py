@@ -30,8 +30,8 @@ MOST_MISCOUNTED = 0.02
 """Largest relative difference in the number of cells; it may be one."""
 
 _TIMED_FRAMES = 3
-_YARDSTICK = Inference()
-"""Cells are parted by these settings, so that those of a run fail no engine."""
+_MIN_AREA_UM2 = Inference().min_area_um2
+"""Of the cells an engine is tried by, so that the settings of a run fail none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def probe_engine(
     corner = np.s_[:height, :width]
     found = Maps(maps.classes[corner], maps.dead[corner], maps.separation[corner])
     um_per_px = model.card.um_per_px
-    labels, count = part(wanted, um_per_px, _YARDSTICK)
+    labels, count = part(wanted, um_per_px, _MIN_AREA_UM2, model.card.parting)
     if count == 0:
         raise BadModel(
             f"the golden frame of {model.label} has no cell by the reference, so no "
@@ -103,7 +103,7 @@ def probe_engine(
     return Probe(
         agreement=class_agreement(found.classes, wanted.classes),
         cells_wanted=count,
-        cells_found=part(found, um_per_px, _YARDSTICK)[1],
+        cells_found=part(found, um_per_px, _MIN_AREA_UM2, model.card.parting)[1],
         called_otherwise=int(
             np.count_nonzero(
                 _called_dead(labels, found, count)

@@ -14,6 +14,7 @@ from acquisition.records import (
     read_only,
 )
 from configs.schema import Inference, Stand
+from inference.cards import Card, parting_of
 from inference.cells import find_cells
 from inference.maps import Engine
 from inference.phase import PhaseRetrieval
@@ -23,20 +24,21 @@ from inference.pixels import grey_level, network_shape, place_back, resample
 class InferenceStage:
     """Phase retrieval, network, instances and measurements, one frame at a time.
 
-    ``card_um_per_px`` is the pixel size the weights were made for; None: any. Frames
-    may change their shape from one to the next. The engine belongs to the caller, who
-    closes it.
+    ``card`` is that of the weights, which says their pixel size and how their cells are
+    parted; None: no network, any pixel size. Frames may change their shape from one to
+    the next. The engine belongs to the caller, who closes it.
     """
 
     def __init__(
         self,
         engine: Engine,
-        card_um_per_px: float | None,
+        card: Card | None,
         settings: Inference,
         stand: Stand,
     ) -> None:
         self._engine = engine
-        self._card_um_per_px = card_um_per_px
+        self._card_um_per_px = None if card is None else card.um_per_px
+        self._parting = parting_of(settings, card)
         self._settings = settings
         self._stand = stand
         self._retrieval: PhaseRetrieval | None = None
@@ -61,7 +63,9 @@ class InferenceStage:
         maps = self._engine.infer(seen, *grey_level(seen, info.modality))
         maps = place_back(maps, shape)
         network_ns = stamp_ns()
-        labels, cells = find_cells(maps, info, phase, self._settings, self._stand)
+        labels, cells = find_cells(
+            maps, info, phase, self._settings, self._stand, self._parting
+        )
         segmented: Segmented = read_only(
             Segmented(
                 info=info,

@@ -29,7 +29,7 @@ from configs.schema import (
     Inference,
     Tracking,
 )
-from inference.cards import load_model
+from inference.cards import MODELS, load_card
 from inference.pixels import network_shape
 from inference.select import select_engine
 from inference.stage import InferenceStage
@@ -145,14 +145,15 @@ class Pipeline:
     def __init__(self, world: World, size_px: int) -> None:
         self._world = world
         settings = Inference()
-        card = load_model(settings.model).card
+        card = load_card(MODELS.find(settings.model))
         card_um: float | None = card.um_per_px
         shape = (size_px, size_px)
         pixel_um = world.optics.pixel_um
         if world.optics.modality not in card.modalities:
             settings, card_um = Inference(engine="classical"), None
-        engine, _, _ = select_engine(settings, network_shape(shape, pixel_um, card_um))
-        self._inference = InferenceStage(engine, card_um, settings, stand_of(world))
+        seen = network_shape(shape, pixel_um, card_um)
+        engine, served, _ = select_engine(settings, seen)
+        self._inference = InferenceStage(engine, served, settings, stand_of(world))
         self._tracking = TrackingStage(Tracking(), Forecasting(), Events(), ())
 
     def __call__(

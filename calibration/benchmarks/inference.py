@@ -23,8 +23,10 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from acquisition.errors import BadConfig, VigilError
+from acquisition.records import Cells
 from calibration.benchmarks.drawn_cells import DrawnField, Prompted, draw_field
 from calibration.benchmarks.networks import (
     NETWORKS,
@@ -33,7 +35,7 @@ from calibration.benchmarks.networks import (
 )
 from calibration.benchmarks.plain_cells import plain_cells, same_instance_share
 from configs.schema import Inference, Stand
-from inference.cards import Model
+from inference.cards import Card, Model, Parting
 from inference.cells import find_cells
 from inference.engines.candidates import Candidate, candidates
 from inference.engines.torch_engine import TorchEngine
@@ -172,7 +174,7 @@ def _rows(
         {"engine": wishes.engine, "threads": wishes.threads}
     )
     listed = candidates(settings, model, (height, width))
-    contestants, refused = _made(listed, drawn)
+    contestants, refused = _made(listed, drawn, model.card)
     _take_turns(contestants, model, drawn, 3 if wishes.quick else wishes.repeat)
     gflop = network_cost(model.card.architecture, (height, width)).gflop
     alike = _agreements(contestants, model, (height, width))
@@ -191,7 +193,7 @@ def _rows(
 
 
 def _made(
-    listed: list[Candidate], drawn: DrawnField
+    listed: list[Candidate], drawn: DrawnField, card: Card
 ) -> tuple[list[Contestant], list[str]]:
     """Make every engine that can be made here; gives the reasons of the others."""
     made, refused = [], []
@@ -201,9 +203,10 @@ def _made(
         except (VigilError, RuntimeError, ImportError, OSError) as error:
             refused.append(f"{candidate.name} left out: {error}")
             continue
-        um_per_px = drawn.frame.info.pixel_size_um
+        # Frames are made as large as the network is to see them.
+        suited = card.model_copy(update={"um_per_px": drawn.frame.info.pixel_size_um})
         prompted = Prompted(engine, drawn.maps)
-        stage = InferenceStage(prompted, um_per_px, Inference(), Stand())
+        stage = InferenceStage(prompted, suited, Inference(), Stand())
         made.append(Contestant(candidate.precision, engine, stage))
     return made, refused
 
@@ -266,12 +269,13 @@ def _post(drawn: DrawnField, repeat: int) -> dict[str, Any]:
     """Time finding the cells in the maps, beside the usual way."""
     info, maps = drawn.frame.info, drawn.maps
     phase = retrieve_phase(drawn.frame.pixels, Stand())
-    settings = Inference()
-    labels, cells = find_cells(maps, info, phase, settings, Stand())  # compiles
-    ours = [
-        _time(lambda: find_cells(maps, info, phase, settings, Stand()))
-        for _ in range(3 * repeat)
-    ]
+    settings, parting = Inference(), Parting()
+
+    def find() -> tuple[NDArray[np.uint16], Cells]:
+        return find_cells(maps, info, phase, settings, Stand(), parting)
+
+    labels, cells = find()  # compiles
+    ours = [_time(find) for _ in range(3 * repeat)]
     post_ms = _median(ours)[0]
     result: dict[str, Any] = {"post_ms": round(post_ms, 2), "cells": len(cells.label)}
     if find_spec("skimage") is None:
@@ -282,10 +286,10 @@ def _post(drawn: DrawnField, repeat: int) -> dict[str, Any]:
         }
     pixel_um = info.pixel_size_um
     plain = [
-        _time(lambda: plain_cells(maps, phase, pixel_um, settings))
+        _time(lambda: plain_cells(maps, phase, pixel_um, parting))
         for _ in range(repeat)
     ]
-    reference, _ = plain_cells(maps, phase, pixel_um, settings)
+    reference, _ = plain_cells(maps, phase, pixel_um, parting)
     return result | {
         "post_ratio_to_skimage": round(_median(plain)[0] / post_ms, 2),
         "post_same_instance": round(same_instance_share(labels, reference), 5),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from configs.schema import Inference
+from inference.cards import Parting
 from inference.maps import Maps
 
 _PROPERTIES = (
@@ -27,7 +28,7 @@ _PROPERTIES = (
 
 
 def plain_cells(
-    maps: Maps, phase: NDArray[np.uint16], pixel_size_um: float, settings: Inference
+    maps: Maps, phase: NDArray[np.uint16], pixel_size_um: float, parting: Parting
 ) -> tuple[NDArray[np.int32], dict[str, Any]]:
     """Give label map (y, x) and a table of the cells."""
     from skimage.measure import label, regionprops_table
@@ -35,14 +36,14 @@ def plain_cells(
     from skimage.segmentation import watershed
 
     foreground = ndimage.binary_fill_holes(maps.classes > 0)
-    sigma_px = settings.separation_um / pixel_size_um
+    sigma_px = parting.separation_um / pixel_size_um
     height = ndimage.gaussian_filter(maps.separation, sigma_px)
     inside = np.where(foreground, height, 0).astype(np.uint8)
-    markers = label(h_maxima(inside, round(255 * settings.separation_height)))
+    markers = label(h_maxima(inside, round(255 * parting.separation_height)))
     labels = watershed(-height.astype(np.int16), markers, mask=foreground)
     area = np.bincount(labels.ravel())
     area[0] = 0
-    keep = area >= settings.min_area_um2 / pixel_size_um**2
+    keep = area >= Inference().min_area_um2 / pixel_size_um**2
     labels = np.where(keep[labels], labels, 0).astype(np.int32)
     dead = np.clip(maps.dead / 255.0, 1e-3, 1 - 1e-3)
     pictures = np.stack([phase.astype(np.float64), np.log(dead / (1 - dead))], axis=-1)

@@ -19,7 +19,7 @@ from calibration.metrics.strata import (
 )
 from calibration.shots import frame_of
 from configs.schema import Inference, Stand
-from inference.cards import MODELS, Card, load_card
+from inference.cards import MODELS, Card, load_card, parting_of
 from inference.cells import find_cells
 from inference.maps import Engine
 from inference.pixels import (
@@ -105,7 +105,7 @@ class Analyst:
             If the pixel size does not suit the model, or no engine can serve it.
         """
         engine = self._engine(frame.pixels.shape[1:], frame.info.pixel_size_um)
-        stage = InferenceStage(engine, self.card.um_per_px, self._settings, stand)
+        stage = InferenceStage(engine, self.card, self._settings, stand)
         return stage(frame)
 
     def find_in_phase(
@@ -118,7 +118,8 @@ class Analyst:
         grid = network_shape(shape, pixel_size_um, self.card.um_per_px)
         maps = engine.infer(resample(phase, grid), *grey_level(phase, "slim"))
         maps = place_back(maps, shape)
-        return find_cells(maps, info, phase, self._settings, Stand())
+        parting = parting_of(self._settings, self.card)
+        return find_cells(maps, info, phase, self._settings, Stand(), parting)
 
     def _engine(self, shape: tuple[int, ...], pixel_size_um: float) -> Engine:
         """Give the engine for frames of a size; it is chosen once."""

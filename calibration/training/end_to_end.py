@@ -54,7 +54,9 @@ def _match(model: Model, engine: TorchEngine, field: TrainingField) -> ObjectTab
     normalisation = model.card.normalisation
     maps = engine.infer(field.phase, normalisation.offset, normalisation.scale)
     info = frame_of(field.phase[None], "slim", model.card.um_per_px).info
-    labels, cells = find_cells(maps, info, field.phase, Inference(), Stand())
+    labels, cells = find_cells(
+        maps, info, field.phase, Inference(), Stand(), model.card.parting
+    )
     overlaps = find_overlaps(field.labels, labels)
     rows = match_objects(overlaps)
     states = {cell: int(field.states[cell]) for cell in overlaps.true_label.tolist()}

@@ -277,6 +277,7 @@ def _draft(recipe: Recipe, run: Path, steps: int, temperature: float) -> Card:
         normalisation=NORMALISATION,
         classes=("background", "live", "dead"),
         temperature=temperature,
+        parting=recipe.parting,
         training=TrainingData(
             source="simulated microscope of vigil, domain randomisation per field"
             + (", and real images" if recipe.images else "")

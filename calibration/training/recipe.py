@@ -11,6 +11,7 @@ from acquisition.simulated.world import World
 from calibration.datasets.records import Shippable
 from configs.section import Positive, Probability, Section
 from inference.architectures import Architecture, StemUNetShape
+from inference.cards import Parting
 from inference.pixels import RESAMPLING_RANGE
 
 FIRST_TRAINING_SEED = 1_000_000
@@ -259,6 +260,8 @@ class Recipe(Section):
     losses: Losses = Losses()
     optimiser: Optimiser = Optimiser()
     compare: Comparison = Comparison()
+    parting: Parting = Parting()
+    """How touching cells are parted in the maps of this model: for its card."""
     images: tuple[Images, ...] = ()
     folds: int = Field(0, ge=0, le=20)
     """Trainings beforehand, each without a part of the real images, on which it is

@@ -13,11 +13,12 @@ from calibration.benchmarks.inference import Wishes, bench_inference
 from calibration.benchmarks.networks import NETWORKS, network_to_time
 from calibration.benchmarks.plain_cells import plain_cells, same_instance_share
 from configs.schema import Inference, Stand
+from inference.cards import Parting
 from inference.cells import find_cells
 from inference.engines.classical import ClassicalEngine
 from inference.phase import phase_in_rad, retrieve_phase
 
-SETTINGS, STAND = Inference(), Stand()
+SETTINGS, STAND, PARTING = Inference(), Stand(), Parting()
 KEYS = {
     "engine",
     "network",
@@ -45,7 +46,7 @@ def test_the_drawn_field_has_its_cells(drawn: DrawnField) -> None:
     """The drawn frame leads to the drawn cells: their number, and their phase."""
     phase = retrieve_phase(drawn.frame.pixels, STAND)
 
-    _, cells = find_cells(drawn.maps, drawn.frame.info, phase, SETTINGS, STAND)
+    _, cells = find_cells(drawn.maps, drawn.frame.info, phase, SETTINGS, STAND, PARTING)
 
     assert len(cells.label) == drawn.cells == 36  # 500 at 1024 x 1024
     assert len(cells.touching) > 5
@@ -59,8 +60,8 @@ def test_the_usual_way_finds_the_same_cells(drawn: DrawnField) -> None:
     info = drawn.frame.info
     phase = retrieve_phase(drawn.frame.pixels, STAND)
 
-    labels, cells = find_cells(drawn.maps, info, phase, SETTINGS, STAND)
-    plain, table = plain_cells(drawn.maps, phase, info.pixel_size_um, SETTINGS)
+    labels, cells = find_cells(drawn.maps, info, phase, SETTINGS, STAND, PARTING)
+    plain, table = plain_cells(drawn.maps, phase, info.pixel_size_um, PARTING)
 
     assert same_instance_share(labels, plain) > 0.995
     assert len(table["label"]) == len(cells.label)

@@ -40,7 +40,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
         wavelength_um=world.optics.wavelength_um,
         ring_amplitude=world.optics.ring_amplitude,
     )
-    stage = InferenceStage(engine, card.um_per_px, Inference(), stand)
+    stage = InferenceStage(engine, card, Inference(), stand)
     parts = [_analyse(stage, world, seed) for seed in SEEDS]
     engine.close()
     counts = np.sum([part[0] for part in parts], axis=0)

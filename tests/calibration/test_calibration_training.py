@@ -353,6 +353,7 @@ def test_whole_run_gives_a_model_and_can_be_resumed(tmp_path: Path) -> None:
         "[fields]\nheld_out_worlds = []\nsize_px = 256\ntrain = 16\n"
         "validation = 1\ntest = 1\n[augmentation]\ncrop_px = 128\n"
         "[optimiser]\nsteps = 4\nbatch = 2\nevaluate_every = 2\n"
+        "[parting]\nseparation_height = 0.3\n"
     )
 
     outcome = train(recipe, tmp_path / "run")
@@ -360,7 +361,9 @@ def test_whole_run_gives_a_model_and_can_be_resumed(tmp_path: Path) -> None:
     folder = outcome.model
     assert (outcome.state, outcome.steps) == ("ended", 4)
     assert (tmp_path / "run" / "recipe.toml").read_text() == recipe.read_text()
-    assert load_model(str(folder)).card.training.steps == 4
+    card = load_model(str(folder)).card
+    assert card.training.steps == 4
+    assert card.parting.separation_height == 0.3
     assert (tmp_path / "run" / CHECKPOINT).exists()
     with pytest.raises(BadRun, match="resume"):
         train(recipe, tmp_path / "run")

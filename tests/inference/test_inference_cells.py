@@ -10,12 +10,14 @@ from skimage.segmentation import relabel_sequential, watershed
 
 from acquisition.records import CellState
 from configs.schema import Inference, Stand
+from inference.cards import MODELS, Parting, load_card, parting_of
 from inference.cells import find_cells, part
 from inference.flood import flood
 from inference.maps import Maps
 from inference.phase import dry_mass_factor
 
 SETTINGS = Inference()
+PARTING = Parting()
 STAND = Stand()
 INFO = make_info()
 FLAT = np.full((256, 256), 16384 + 2500, np.uint16)  # 0.5 rad
@@ -46,7 +48,9 @@ def test_drawn_cells_are_found() -> None:
     instances = ellipses(256, 30)
     sizes = np.bincount(instances.ravel())[1:]
 
-    labels, cells = find_cells(perfect_maps(instances), INFO, FLAT, SETTINGS, STAND)
+    labels, cells = find_cells(
+        perfect_maps(instances), INFO, FLAT, SETTINGS, STAND, PARTING
+    )
 
     assert len(cells.label) == np.count_nonzero(sizes > 60)
     assert agreement(labels, instances) > 0.97
@@ -71,7 +75,7 @@ def test_instances_agree_with_scikit_image(seed: int) -> None:
 def test_measurements_agree_with_scikit_image() -> None:
     """Area, centre, axes, angle and box are those of regionprops."""
     labels, cells = find_cells(
-        perfect_maps(ellipses(256, 25)), INFO, FLAT, SETTINGS, STAND
+        perfect_maps(ellipses(256, 25)), INFO, FLAT, SETTINGS, STAND, PARTING
     )
 
     regions = regionprops(labels)
@@ -93,7 +97,9 @@ def test_angle_runs_from_x_towards_y(angle: int) -> None:
     drawn = np.zeros((256, 256), np.uint8)
     cv2.ellipse(drawn, (128, 128), (40, 12), angle, 0, 360, 1, -1)
 
-    _, cells = find_cells(perfect_maps(drawn.astype(int)), INFO, FLAT, SETTINGS, STAND)
+    _, cells = find_cells(
+        perfect_maps(drawn.astype(int)), INFO, FLAT, SETTINGS, STAND, PARTING
+    )
 
     assert np.rad2deg(cells.angle_rad[0]) == pytest.approx(angle, abs=1.5)
     np.testing.assert_allclose(cells.axes_um[0], (80 * 0.65, 24 * 0.65), rtol=0.05)
@@ -103,7 +109,7 @@ def test_phase_and_dry_mass() -> None:
     """A cell of even phase has that mean phase, and mass in proportion to its area."""
     maps = perfect_maps(rectangles((20, 30, 50, 60)))
 
-    _, cells = find_cells(maps, INFO, FLAT, SETTINGS, STAND)
+    _, cells = find_cells(maps, INFO, FLAT, SETTINGS, STAND, PARTING)
 
     expected_pg = 0.5 * 900 * dry_mass_factor(STAND, 0.65)
     assert cells.mean_phase_rad[0] == pytest.approx(0.5)
@@ -114,7 +120,9 @@ def test_one_shot_frames_have_no_phase() -> None:
     """Without phase there is no dry mass, only NaN, and all else is measured."""
     maps = perfect_maps(rectangles((20, 30, 50, 60)))
 
-    _, cells = find_cells(maps, make_info("brightfield"), FLAT, SETTINGS, STAND)
+    _, cells = find_cells(
+        maps, make_info("brightfield"), FLAT, SETTINGS, STAND, PARTING
+    )
 
     assert np.isnan(cells.mean_phase_rad).all()
     assert np.isnan(cells.dry_mass_pg).all()
@@ -133,7 +141,7 @@ def test_a_cell_has_the_mean_logit_of_its_pixels(
     dead = np.full((256, 256), code, np.uint8)
 
     _, cells = find_cells(
-        Maps(maps.classes, dead, maps.separation), INFO, FLAT, SETTINGS, STAND
+        Maps(maps.classes, dead, maps.separation), INFO, FLAT, SETTINGS, STAND, PARTING
     )
 
     assert cells.dead_probability[0] == pytest.approx((code + 0.5) / 256, rel=1e-5)
@@ -148,7 +156,7 @@ def test_one_strong_half_outweighs_a_weak_one() -> None:
     dead[:, 45:] = 254
 
     _, cells = find_cells(
-        Maps(maps.classes, dead, maps.separation), INFO, FLAT, SETTINGS, STAND
+        Maps(maps.classes, dead, maps.separation), INFO, FLAT, SETTINGS, STAND, PARTING
     )
 
     weak, strong = np.log(100.5 / 155.5), np.log(254.5 / 1.5)
@@ -162,7 +170,7 @@ def test_debris_is_left_out_and_holes_are_filled() -> None:
     maps.classes[30:32, 30:33] = 0
     maps.classes[45:52, 45:52] = 0
 
-    labels, count = part(maps, INFO.pixel_size_um, SETTINGS)
+    labels, count = part(maps, INFO.pixel_size_um, SETTINGS.min_area_um2, PARTING)
 
     assert count == 1
     assert (labels[30:32, 30:33] == 1).all()
@@ -181,7 +189,7 @@ def test_a_shallow_second_maximum_does_not_part_a_cell() -> None:
         separation = np.zeros((256, 256), np.uint8)
         separation[40:60, 40:120] = 200 - depth * (1 - ramp)
         maps = Maps(classes, classes, separation)
-        counts.append(part(maps, INFO.pixel_size_um, SETTINGS)[1])
+        counts.append(part(maps, INFO.pixel_size_um, SETTINGS.min_area_um2, PARTING)[1])
 
     assert counts == [1, 2]
 
@@ -194,7 +202,7 @@ def test_edge_cells_are_marked() -> None:
         )
     )
 
-    _, cells = find_cells(maps, INFO, FLAT, SETTINGS, STAND)
+    _, cells = find_cells(maps, INFO, FLAT, SETTINGS, STAND, PARTING)
 
     assert cells.touches_edge.tolist() == [True, False, True, True]
 
@@ -207,7 +215,7 @@ def test_near_cells_touch() -> None:
         )
     )
 
-    _, cells = find_cells(maps, INFO, FLAT, SETTINGS, STAND)
+    _, cells = find_cells(maps, INFO, FLAT, SETTINGS, STAND, PARTING)
 
     assert cells.touching.tolist() == [[1, 2], [1, 4]]
 
@@ -216,9 +224,9 @@ def test_an_empty_frame_has_empty_columns() -> None:
     """No cell at all gives columns of the right types and shapes, of length 0."""
     empty = Maps(*(np.zeros((256, 256), np.uint8) for _ in range(3)))
 
-    labels, cells = find_cells(empty, INFO, FLAT, SETTINGS, STAND)
+    labels, cells = find_cells(empty, INFO, FLAT, SETTINGS, STAND, PARTING)
     _, one = find_cells(
-        perfect_maps(rectangles((20, 30, 50, 60))), INFO, FLAT, SETTINGS, STAND
+        perfect_maps(rectangles((20, 30, 50, 60))), INFO, FLAT, SETTINGS, STAND, PARTING
     )
 
     assert labels.dtype == np.uint16
@@ -231,7 +239,7 @@ def test_an_empty_frame_has_empty_columns() -> None:
 def test_labels_are_consecutive_in_reading_order() -> None:
     """Labels run from 1 without gaps; the first pixel of each comes later."""
     labels, cells = find_cells(
-        perfect_maps(ellipses(256, 40)), INFO, FLAT, SETTINGS, STAND
+        perfect_maps(ellipses(256, 40)), INFO, FLAT, SETTINGS, STAND, PARTING
     )
 
     sequential, _, _ = relabel_sequential(labels)
@@ -244,8 +252,19 @@ def test_the_same_maps_give_the_same_cells() -> None:
     """Equal input gives equal output, bit by bit."""
     maps = perfect_maps(ellipses(256, 40), noise=0.1)
 
-    one, first = find_cells(maps, INFO, FLAT, SETTINGS, STAND)
-    two, second = find_cells(maps, INFO, FLAT, SETTINGS, STAND)
+    one, first = find_cells(maps, INFO, FLAT, SETTINGS, STAND, PARTING)
+    two, second = find_cells(maps, INFO, FLAT, SETTINGS, STAND, PARTING)
 
     np.testing.assert_array_equal(one, two)
     np.testing.assert_array_equal(first.dead_probability, second.dead_probability)
+
+
+def test_the_card_parts_cells_unless_the_settings_do() -> None:
+    """What an experiment does not say of parting is taken from the card."""
+    card = load_card(MODELS.find("slim"))
+    suited = card.model_copy(update={"parting": Parting(separation_um=2.0)})
+
+    asked = parting_of(Inference(separation_height=0.4), suited)
+
+    assert (asked.separation_um, asked.separation_height) == (2.0, 0.4)
+    assert parting_of(Inference(), None) == Parting()

@@ -12,6 +12,7 @@ from acquisition.records import Frame, Modality, Segmented, read_only
 from acquisition.simulated.fields import Field, render_field
 from acquisition.simulated.world import World
 from configs.schema import Inference, Stand
+from inference.cards import MODELS, load_card
 from inference.engines.classical import ClassicalEngine
 from inference.stage import InferenceStage
 
@@ -24,9 +25,11 @@ def field() -> Field:
     return render_field(World.load("cho_10x"), seed=11, size_px=SIZE_PX)
 
 
-def make_stage(card_um_per_px: float | None = None) -> InferenceStage:
-    """Give a stage that needs no weights."""
-    return InferenceStage(ClassicalEngine(), card_um_per_px, Inference(), Stand())
+def make_stage(um_per_px: float | None = None) -> InferenceStage:
+    """Give a stage that needs no weights, as for a card of this pixel size."""
+    card = load_card(MODELS.find("slim"))
+    suited = um_per_px and card.model_copy(update={"um_per_px": um_per_px})
+    return InferenceStage(ClassicalEngine(), suited or None, Inference(), Stand())
 
 
 def make_frame(field: Field, modality: Modality = "slim") -> Frame:
@@ -79,7 +82,7 @@ def test_a_model_of_another_pixel_size_serves(field: Field) -> None:
     """Maps made at another pixel size come back on the grid of the frame."""
     plain = make_stage()(make_frame(field))
 
-    resampled = make_stage(card_um_per_px=0.8)(make_frame(field))
+    resampled = make_stage(um_per_px=0.8)(make_frame(field))
 
     both = (plain.labels > 0) & (resampled.labels > 0)
     either = (plain.labels > 0) | (resampled.labels > 0)
@@ -89,7 +92,7 @@ def test_a_model_of_another_pixel_size_serves(field: Field) -> None:
 
 def test_an_unsuitable_model_is_refused(field: Field) -> None:
     """A model made for far larger pixels raises, and says both sizes."""
-    stage = make_stage(card_um_per_px=6.5)
+    stage = make_stage(um_per_px=6.5)
 
     with pytest.raises(BadModel, match=r"6\.5 um"):
         stage(make_frame(field))
