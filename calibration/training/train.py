@@ -51,7 +51,9 @@ _FREE: dict[str, bool | set[str]] = {
     "compare": True,
     "encoder": {"file"},
     "fields": {"train", "kept", "validation", "test", "held_out_worlds"},
+    "limits": True,
     "optimiser": {"patience", "evaluate_every", "threads", "device", "precision"},
+    "parting": True,
 }
 """What a recipe may change between the beginning of a run and its resumption."""
 
