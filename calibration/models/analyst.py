@@ -19,7 +19,7 @@ from calibration.metrics.strata import (
 )
 from calibration.shots import frame_of
 from configs.schema import Inference, Stand
-from inference.cards import MODELS, Card, load_card, parting_of
+from inference.cards import MODELS, Card, Parting, load_card, parting_of
 from inference.cells import find_cells
 from inference.maps import Engine
 from inference.pixels import (
@@ -56,6 +56,8 @@ class Analyst:
 
     def __init__(self, settings: Inference) -> None:
         self.card: Card = load_card(MODELS.find(settings.model))
+        if settings.engine == "classical":  # these are no maps of those weights
+            self.card = self.card.model_copy(update={"parting": Parting()})
         self._settings = settings
         self._engines: dict[Shape, Engine] = {}
 
