@@ -363,9 +363,12 @@ def _repair(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
         "frames": report.frames,
         "lost_frames": report.lost_frames,
         "state": report.state,
+        "damaged": list(report.damaged),
     }
     print(table_text(result))
-    return DONE, result
+    for name in report.damaged:
+        print(f"{options.run / name} is damaged beyond repair; take it from a copy")
+    return (FAILED if report.damaged else DONE), result
 
 
 if __name__ == "__main__":

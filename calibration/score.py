@@ -99,6 +99,11 @@ def score_run(run_dir: Path, *, oracle: bool = False) -> Score:
     scored = [
         frame for frames in positions.values() for frame in _thin(frames, settled)
     ]
+    if not scored:
+        raise BadRun(
+            f"{run_dir}: no frame has an analysis with its mask and a truth: nothing "
+            "can be scored; vigil repair says whether segments are damaged"
+        )
     score: Score = dict.fromkeys(KEYS)
     score |= object_figures(scored)
     score |= track_figures(positions)

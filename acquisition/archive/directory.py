@@ -132,7 +132,9 @@ def load_manifest(directory: Path) -> Manifest:
             "name the folder of one run"
         ) from error
     except (OSError, ValueError) as error:
-        raise BadRun(f"{path} cannot be read: {error}") from error
+        raise BadRun(
+            f"{path} cannot be read: {error}; take it from a copy of the run"
+        ) from error
     found = data.get("format") if isinstance(data, dict) else None
     if found != schema.FORMAT:
         raise BadRun(
@@ -145,7 +147,10 @@ def load_manifest(directory: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise BadRun(f"{path} is damaged: {where}: {first['msg']}") from error
+        raise BadRun(
+            f"{path} is damaged: {where}: {first['msg']}; take it from a copy of the "
+            "run"
+        ) from error
 
 
 def writer_pid(directory: Path) -> int | None:

@@ -87,11 +87,14 @@ class RunReader:
     def refresh(self) -> None:
         """See what a living writer committed since the last look."""
         self.manifest = run_directory.load_manifest(self.directory)
+        failed = []
         for path in sorted(self.directory.glob(schema.SEGMENT_GLOB)):
             if path.name in self._segments:
                 self._segments[path.name].refresh()
-            elif path.name not in self.damaged:
-                self._open(path)
+            elif not self._open(path):
+                failed.append(path.name)
+        self.damaged = tuple(failed)
+        self._segments = dict(sorted(self._segments.items()))
         self._frames = self._places(schema.FRAME_INDEX)
         self._kept = self._places(schema.RAW_INDEX)
         self._analyses = self._places(schema.ANALYSIS_INDEX)
@@ -268,13 +271,16 @@ class RunReader:
         wanted = (entry for entry in entries if isinstance(entry, kind))
         return list(dict.fromkeys(wanted))  # a stream repeats itself after a crash
 
-    def _open(self, path: Path) -> None:
+    def _open(self, path: Path) -> bool:
+        """Open a segment; one that is just being made is there at the next look."""
         try:
             self._segments[path.name] = SegmentReader(path, self.facts)
         except OSError as error:
-            # A segment killed in its first milliseconds holds nothing yet.
-            _log.warning("%s cannot be opened and is left out: %s", path, error)
-            self.damaged = (*self.damaged, path.name)
+            # One that was killed in its first milliseconds holds nothing yet.
+            if path.name not in self.damaged:
+                _log.warning("%s cannot be opened and is left out: %s", path, error)
+            return False
+        return True
 
     def _places(self, index: str) -> _Places:
         parts = [one.sequences(index) for one in self._segments.values()]

@@ -28,6 +28,7 @@ class RepairReport:
     frames: int  # recorded frames of the whole run
     lost_frames: int  # pixels not committed, or with a wrong checksum
     state: str  # of the run: "recovered", or how it ended
+    damaged: tuple[str, ...] = ()  # segments that were sealed and cannot be opened now
 
 
 def repair(directory: Path) -> RepairReport:
@@ -53,8 +54,7 @@ def repair(directory: Path) -> RepairReport:
         manifest.save(directory)
         (directory / schema.BALLAST).unlink(missing_ok=True)
         release_lock(directory)
-    frames, lost = _count(directory, manifest)
-    return RepairReport(frames=frames, lost_frames=lost, state=manifest.state)
+    return _count(directory, manifest)
 
 
 def mend_segments(directory: Path, manifest: Manifest) -> Manifest:
@@ -87,17 +87,20 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _count(directory: Path, manifest: Manifest) -> tuple[int, int]:
+def _count(directory: Path, manifest: Manifest) -> RepairReport:
     """Count recorded frames, and lost ones in the segments that were mended."""
     frames = lost = 0
+    damaged = []
     for segment in manifest.segments:
         try:
             reader = SegmentReader(directory / segment.name, manifest.facts)
         except OSError as error:
             _log.warning("%s cannot be opened: %s", segment.name, error)
+            if segment.state == "sealed":  # it was whole, and holds more than nothing
+                damaged.append(segment.name)
             continue
         frames += len(reader.sequences(schema.FRAME_INDEX))
         if segment.state == "recovered":
             lost += reader.lost_frames()
         reader.close()
-    return frames, lost
+    return RepairReport(frames, lost, manifest.state, tuple(damaged))

@@ -87,14 +87,18 @@ class SegmentWriter:
         return start, start + len(rows)
 
     def commit(self) -> None:
-        """Write what waits: everything, flush, then the indexes, flush."""
+        """Write what waits: everything, flush, then index by index.
+
+        The index of the frames is the last, and the first that readers look at: of a
+        frame that they know, they know where its pixels lie.
+        """
         self._write(schema.TABLES)
         for images in self._images.values():
             images.flush()
         for name in schema.TABLES:
             self._tables[name].flush()
-        self._write(schema.INDEXES)
-        for name in schema.INDEXES:
+        for name in reversed(tuple(schema.INDEXES)):
+            self._write([name])
             self._tables[name].flush()
 
     def size_bytes(self) -> int:
@@ -173,6 +177,8 @@ def _create_images(file: h5py.File, name: str, shape: tuple[int, ...]) -> h5py.D
         chunks=(1, *shape),  # one image a chunk: 1 write, and random reads stay fast
         rdcc_nbytes=1,  # no cache: a full disk shows at the image it concerns
         dtype="<u2",
+        # Looked at before the bytes are unpacked: LZ4 crashes on damaged ones.
+        fletcher32=True,
         **hdf5plugin.Bitshuffle(cname="lz4"),
     )
 

@@ -94,7 +94,10 @@ class SegmentReader:
         try:
             image: NDArray[np.uint16] = images[row]
         except OSError as error:
-            raise BadRun(f"{self.path}: {name}[{row}] is damaged: {error}") from error
+            raise BadRun(
+                f"{self.path}: {name}[{row}] is damaged ({error}); take the file from "
+                "a copy of the run"
+            ) from error
         return image
 
     def pixels(self, kept: np.void) -> NDArray[np.uint16]:
@@ -161,10 +164,14 @@ class SegmentReader:
 
 
 def _open(path: Path, live: bool) -> h5py.File:
+    """Open a file; raises OSError, also where HDF5 calls it otherwise."""
     try:
-        return h5py.File(path, "r", swmr=live)
-    except OSError:
-        if live:
-            raise
-        # Cut short by a full disk: only the tolerant open takes it before the repair.
-        return h5py.File(path, "r", swmr=True)
+        try:
+            return h5py.File(path, "r", swmr=live)
+        except OSError:
+            if live:
+                raise
+            # Cut short by a full disk: only the tolerant open takes it as it is.
+            return h5py.File(path, "r", swmr=True)
+    except RuntimeError as error:  # a few bytes of a superblock
+        raise OSError(f"{path} is incomplete: {error}") from error

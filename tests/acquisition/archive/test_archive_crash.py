@@ -99,6 +99,14 @@ def test_a_sealed_run_needs_no_repair(tmp_path: Path) -> None:
     assert repair(tmp_path / "run") == RepairReport(1, 0, "ended")
 
 
+def test_a_segment_that_is_beyond_repair_is_named(tmp_path: Path) -> None:
+    """A sealed file that cannot be opened any more is no run of zero frames."""
+    make_writer(tmp_path / "run").close("ended")
+    (tmp_path / "run" / "seg-00000.h5").write_bytes(b"garbage")
+
+    assert repair(tmp_path / "run").damaged == ("seg-00000.h5",)
+
+
 def test_a_running_run_is_not_repaired(tmp_path: Path) -> None:
     """The repair keeps its hands off a run with a living writer."""
     run = make_writer(tmp_path / "run")

@@ -137,6 +137,25 @@ def test_a_torn_segment_leaves_the_others_readable(tmp_path: Path) -> None:
         assert back.sequences.tolist() == [1]
 
 
+def test_a_segment_that_is_just_being_made_is_seen_later(tmp_path: Path) -> None:
+    """Who follows a run may look in the moment in which a segment cannot be opened."""
+    run = make_writer(tmp_path / "run")
+    run.write_frame(make_frame(1))
+    run.close("ended")
+    path = tmp_path / "run" / "seg-00000.h5"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8])
+
+    with RunReader(tmp_path / "run") as back:
+        early = back.sequences.tolist()
+        path.write_bytes(whole)
+        back.refresh()
+
+        assert early == []
+        assert back.sequences.tolist() == [1]
+        assert back.damaged == ()
+
+
 @pytest.mark.parametrize("damage", [0, 9, 44], ids=["name", "body", "checksum"])
 def test_a_strange_superblock_is_left_alone(tmp_path: Path, damage: int) -> None:
     """The repair changes no byte of a file that it does not understand."""
@@ -151,3 +170,22 @@ def test_a_strange_superblock_is_left_alone(tmp_path: Path, damage: int) -> None
         mend(path)
 
     assert path.read_bytes() == bytes(data)
+
+
+def test_damaged_pixels_cost_their_frame_only(tmp_path: Path) -> None:
+    """Bytes that went bad are an error with the name of the file, never a crash."""
+    run = make_writer(tmp_path / "run")
+    for sequence in (1, 2, 3):
+        run.write_frame(make_frame(sequence))
+    run.close("ended")
+    path = tmp_path / "run" / "seg-00000.h5"
+    with h5py.File(path) as file:
+        chunk = file[RAW].id.get_chunk_info(1)
+    with path.open("r+b") as raw:
+        raw.seek(chunk.byte_offset + 8)
+        raw.write(b"U" * (chunk.size - 8))
+
+    with RunReader(tmp_path / "run") as back:
+        assert all(back.frame(sequence) is not None for sequence in (1, 3))
+        with pytest.raises(BadRun, match=r"seg-00000.h5: frames/raw\[1\] is damaged"):
+            back.frame(2)
