@@ -10,9 +10,10 @@ from tracking_scenes import walk
 from acquisition.records import BAND_SIGMAS, CellState
 from configs.schema import Forecasting
 from tracking.forecasts.forecaster import MODELS, Forecaster, measured_centres
-from tracking.forecasts.rolling import MOST_WAITING, Scores
+from tracking.forecasts.rolling import MOST_WAITING, Made, Scores
 
 HORIZONS = (60.0, 180.0)
+BANDS = np.ones((2, 2))
 
 
 def make_forecaster(localisation_um=0.5, horizons_s=HORIZONS):
@@ -99,6 +100,42 @@ def test_cells_that_only_tremble_are_expected_to_stay():
         forecaster.forecast(tracks)
 
     assert scores.figures("bank")["error_um"] < scores.figures("stay")["error_um"]
+
+
+def test_a_way_is_believed_by_its_kind_and_not_before_it_has_earned_it():
+    """Clear ways that lead somewhere are believed, unclear ones that do not are not."""
+    rng = np.random.default_rng(3)
+    scores, count = Scores(("stay", "bank"), 1), 400
+    ids, variance = np.arange(1, count + 1), np.ones((2, count), np.float32)
+    way = np.zeros((2, count, 2), np.float32)
+    way[1] = rng.normal(0, 0.1, (count, 2))
+    way[1, ::2, 0] += 3.0
+    now = rng.normal(0, 0.1, (count, 2))
+    now[::2, 0] += 0.8 * 3
+    told = np.zeros_like(way)
+    made = Made(0.0, ids, np.zeros(count, bool), told[0], way, told, variance, BANDS)
+
+    scores.learn(0, made, ids[:4], now[:4], 1.0)
+    early = scores.trust()[1, 0, 0]
+    scores.learn(0, made, ids, now, 1.0)
+
+    assert (early == 0).all()
+    assert scores.trust()[1, 0, 0, -1] == pytest.approx(0.8, abs=0.1)
+    assert scores.trust()[1, 0, 0, 0] < 0.2
+
+
+def test_staying_is_as_good_as_it_is_of_cells_that_diffuse():
+    """Few cells whose steps know nothing of each other cost nothing to forecast."""
+    rng = np.random.default_rng(12)
+    forecaster, scores = make_forecaster()
+    places = walk(35, 1, 0.0, 0)[0] + np.cumsum(rng.normal(0, 1, (90, 35, 2)), axis=0)
+    for minute, here in enumerate(places):
+        cells, tracks = make_frame(here)
+        forecaster.observe(60.0 * minute, cells, tracks)
+        forecaster.forecast(tracks)
+
+    still = scores.figures("stay")["error_um"]
+    assert scores.figures("bank")["error_um"] == pytest.approx(still, rel=1e-3)
 
 
 def test_a_rider_on_a_blob_is_not_measured():

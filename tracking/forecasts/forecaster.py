@@ -23,7 +23,7 @@ from acquisition.records import (
 from configs.schema import Forecasting
 from tracking.forecasts.bank import Bank
 from tracking.forecasts.card import load_forecast
-from tracking.forecasts.rolling import MOST_TRACKS, Made, Scores, Waiting
+from tracking.forecasts.rolling import MOST_TRACKS, Made, Scores, Waiting, clearness
 from tracking.forecasts.tokens import History, Tokens, make_tokens, turned_back
 
 STAY, BANK, TRANSFORMER = "stay", "bank", "transformer"
@@ -38,12 +38,8 @@ class Expected:
 
     mean_um: Array  # (track, horizon, yx)
     cov_um2: Array  # (track, horizon, yx, yx) of the place
+    variance_um2: Array  # (track, horizon) its mean over the axes
     way_um: Array  # (track, horizon, yx) from where it was measured, before trust
-
-    @property
-    def variance_um2(self) -> Array:
-        """Mean variance of an axis (track, horizon)."""
-        return (self.cov_um2[..., 0, 0] + self.cov_um2[..., 1, 1]) / 2
 
 
 def measured_centres(
@@ -280,14 +276,16 @@ class Forecaster:
                 shift_um = turned_back(shift * sigma_um[..., None], tokens.along)
                 wider = cov_um2 * factor[..., None, None]
                 raw[TRANSFORMER] = (way_um + shift_um, wider)
-        trust = self._scores.trust()
+        trust = self._scores.trust()[:, like, 0]  # (model, horizon, clearness)
+        noise_um2 = self._bank.noise_um2(tracks.track_id)[:, None]
         told = {}
         for model, (way_um, cov_um2) in raw.items():
             way_um[dead] = 0.0
-            share = trust[MODELS.index(model), like, 0]
-            told[model] = Expected(
-                here_um[:, None] + share[:, None] * way_um, cov_um2, way_um
-            )
+            variance_um2 = (cov_um2[..., 0, 0] + cov_um2[..., 1, 1]) / 2
+            clear = clearness(way_um, variance_um2 + noise_um2)
+            share = trust[MODELS.index(model), np.arange(like.size), clear]
+            centre_um = here_um[:, None] + share[..., None] * way_um
+            told[model] = Expected(centre_um, cov_um2, variance_um2, way_um)
         return told
 
     def _keep(

@@ -5,14 +5,19 @@ cell was measured. From the errors come the figures of every model, live and dea
 apart, and the factor that makes a band hold 90 % of the cells: the conformal quantile
 of the errors relative to the stated deviations (Vovk et al. 2005; rolling, as cells and
 doses change).
+
+From them comes also how far an expected way is to be believed: as far as such ways led
+anywhere in this run. Ways that are long for their deviation are judged apart from short
+ones, which are mostly tremor; and none is believed before it has earned it.
 """
 
 import math
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from acquisition.records import BAND_SIGMAS
@@ -30,16 +35,25 @@ MOST_TRACKS = 1000
 """Of more tracks than this only every second, third ... is compared."""
 LATE = 1.5
 """A frame later than this many horizons says nothing about that horizon."""
-STILL_CELLS = 10.0
-"""Cells are held to stay as if so many had stayed: a way must earn its trust."""
+CLEAR = np.array([0.25, 0.5, 1.0])
+"""Ways are of one kind between these lengths, in deviations of the measured centre."""
+EARNED, APART = 9.0, 4.0
+"""Of the share that all ways deserve, and of how far those of one kind are from it, so
+many variances are taken off, over the value: what is within three, and within two,
+standard errors of nothing is nothing (the positive part of James and Stein 1961)."""
+A_FEW = 10
+"""Of fewer ways the standard errors say nothing."""
 MOST_TRUST = 1.5
 LEAST_ERROR = 0.1
 """Errors below this many deviations weigh alike in the trust."""
 ERROR, SQUARE, NLL, COVERED, COUNT = range(5)
+"""What is summed: distance, its square, likelihood, whether the band held, cells ..."""
+WENT, EXPECTED, WENT_2, WENT_EXPECTED, EXPECTED_2 = range(5, 10)
+"""... and, weighed: went x expected, expected x expected, and products of these two."""
+SUMS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(NamedTuple):
     """What the models said about one horizon in one frame."""
 
     time_s: float
@@ -66,11 +80,10 @@ class Scores:
     def __init__(self, models: tuple[str, ...], horizons: int) -> None:
         self.models = models
         shape = (len(models), horizons, 2)  # live, dead
-        self._sums = np.zeros((5, *shape))
+        self._sums = np.zeros((SUMS, *shape, CLEAR.size + 1))
         self._recent = np.empty((*shape, RECENT), np.float32)
         self._filled = np.zeros(shape[1:], np.int64)
         self._factor = np.ones(shape)
-        self._ways = np.zeros((3, *shape))  # went x expected, expected^2, count
         self._stale = np.zeros(shape[1:], np.bool_)
 
     def factor(self) -> NDArray[np.float64]:
@@ -94,14 +107,22 @@ class Scores:
         return factor
 
     def trust(self) -> NDArray[np.float64]:
-        """Give the share of the ways to believe: (model, horizon, live dead)."""
-        went, expected, count = self._ways
-        assumed = STILL_CELLS * expected / np.maximum(count, 1.0)
-        trust = went / np.maximum(expected + assumed, 1e-12)
-        trust = np.clip(trust, 0.0, MOST_TRUST)
+        """Give the share of the ways to believe, (model, horizon, kind, clearness).
+
+        Until enough errors of a horizon were seen, it has the shares of the one before;
+        the first has none: cells are held to stay.
+        """
+        ways = self._sums[WENT:]
+        common = _proven(*_fitted_share(ways.sum(axis=-1, keepdims=True)), EARNED)
+        common = np.clip(common, 0.0, MOST_TRUST)
+        share, variance = _fitted_share(ways)
+        own = _proven(share - common, variance, APART)
+        known = self._sums[COUNT] >= A_FEW
+        trust = np.clip(common + np.where(known, own, 0.0), 0.0, MOST_TRUST)
+        trust[:, 0, self._filled[0] < A_FEW] = 0.0
         for horizon in range(1, trust.shape[1]):
-            few = count[:, horizon] < ENOUGH
-            trust[:, horizon][few] = trust[:, horizon - 1][few]
+            few = self._filled[horizon] < ENOUGH
+            trust[:, horizon, few] = trust[:, horizon - 1, few]
         return trust
 
     def figures(self, model: str, kind: int = 0) -> dict[str, float] | None:
@@ -109,8 +130,9 @@ class Scores:
 
         Means over the horizons of which enough is known; ``None``: of none is.
         """
-        sums = self._sums[:, self.models.index(model), :, kind]
-        still = self._sums[SQUARE, self.models.index("stay"), :, kind]
+        all_sums = self._sums[: COUNT + 1, :, :, kind].sum(axis=-1)
+        sums = all_sums[:, self.models.index(model)]
+        still = all_sums[SQUARE, self.models.index("stay")]
         known = sums[COUNT] >= ENOUGH
         if not known.any():
             return None
@@ -126,52 +148,138 @@ class Scores:
         self,
         horizon: int,
         made: Made,
-        rows: NDArray[np.int64],
-        now_um: NDArray[np.float64],
+        track_id: NDArray[np.int64],
+        centre_um: NDArray[np.float64],
         elapsed: float,
     ) -> None:
-        """Take in where the cells of some rows of a forecast (row, yx) came to be.
+        """Take in where the cells of a forecast came to be.
 
-        ``elapsed`` is in horizons. A frame that came late saw a longer way: the squared
-        error is scaled as diffusion does.
+        Parameters
+        ----------
+        track_id, centre_um
+            (track,) ascending, and (track, yx): the tracks that are measured now.
+        elapsed
+            Since the forecast, in horizons. A frame that came late saw a longer way:
+            the squared error is scaled as diffusion does.
         """
-        error_um = made.centre_um[:, rows] - now_um
-        away_um2 = (error_um**2).sum(axis=2) / elapsed
-        way_um = made.way_um[:, rows].astype(np.float64)
-        went = (way_um * (now_um - made.here_um[rows])).sum(axis=2)
-        # Weighed so, least squares find the share of the least mean distance.
-        weight = 1 / (
-            np.sqrt(away_um2) + LEAST_ERROR * np.sqrt(made.variance_um2[:, rows])
-        )
-        ways = np.stack(
-            (weight * went, weight * (way_um**2).sum(axis=2), np.ones_like(went))
-        )
-        dead = made.dead[rows].astype(np.int64)
-        variance = np.maximum(made.variance_um2[:, rows], 1e-9).astype(np.float64)
-        relative = np.sqrt(away_um2 / variance)
-        band = BAND_SIGMAS * made.factor[:, dead]
-        scale = np.maximum(made.factor[:, dead] ** 2 * variance, 1e-9)
-        figures = np.stack(
-            (
-                np.sqrt(away_um2),
-                away_um2,
-                np.log(2 * np.pi * scale) + away_um2 / (2 * scale),
-                relative <= band,
-                np.ones_like(away_um2),
-            )
-        )
-        of_kind = np.stack((dead == 0, dead == 1), axis=1).astype(np.float64)
-        counts = of_kind.sum(axis=0)
-        left = np.exp(-counts / MEMORY)
-        for kept, new in ((self._sums, figures), (self._ways, ways)):
-            kept[:, :, horizon] *= left
-            kept[:, :, horizon] += new @ of_kind
+        sums = np.zeros((SUMS, len(self.models), 2, CLEAR.size + 1))
+        relative = np.empty((len(self.models), made.track_id.size), np.float32)
+        dead = judge(made, track_id, centre_um, elapsed, sums, relative)
+        counts = np.bincount(dead, minlength=2)
+        kept = self._sums[:, :, horizon]
+        kept *= np.exp(-counts / MEMORY)[:, None]
+        kept += sums
         for kind in np.flatnonzero(counts).tolist():
             start = int(self._filled[horizon, kind])
-            at = (start + np.arange(int(counts[kind]))) % RECENT
-            self._recent[:, horizon, kind, at] = relative[:, dead == kind]
-            self._filled[horizon, kind] += int(counts[kind])
+            at = (start + np.arange(counts[kind])) % RECENT
+            mine = relative[:, : dead.size][:, dead == kind]
+            self._recent[:, horizon, kind, at] = mine
+            self._filled[horizon, kind] += counts[kind]
             self._stale[horizon, kind] = True
+
+
+def _fitted_share(
+    ways: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give the share of weighted least squares, and its variance by what is left over.
+
+    ``ways`` are the sums from `WENT` on. The variance holds for errors of any size
+    (White 1980).
+    """
+    went, expected, went_2, both, expected_2 = ways
+    expected = np.maximum(expected, 1e-12)
+    share = went / expected
+    left = np.maximum(went_2 - 2 * share * both + share**2 * expected_2, 0.0)
+    return share, left / expected**2
+
+
+def _proven(
+    value: NDArray[np.float64], variance: NDArray[np.float64], enough: float
+) -> NDArray[np.float64]:
+    """Give what is left of a value when ``enough`` variances are taken off."""
+    square = np.maximum(value**2, 1e-24)
+    return value * np.maximum(0.0, 1 - enough * variance / square)
+
+
+def clearness(
+    way_um: NDArray[np.float64], variance_um2: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Give of which kind ways (..., yx) are, by their length in deviations."""
+    ratio = np.linalg.norm(way_um, axis=-1) / np.sqrt(np.maximum(variance_um2, 1e-9))
+    return np.searchsorted(CLEAR, ratio, side="right")
+
+
+@njit(nogil=True, cache=True)
+def judge(  # noqa: PLR0915 (fused kernel, steps in the docstring)
+    made: Made,
+    track_id: NDArray[np.int64],
+    centre_um: NDArray[np.float64],
+    elapsed: float,
+    sums: NDArray[np.float64],
+    relative: NDArray[np.float32],
+) -> NDArray[np.int64]:
+    """Compare a forecast with what is measured: fill the sums and relative errors.
+
+    Steps for each track of the forecast that is among those of now (both by id): of
+    every model the error, how likely it was, whether the band held it, and of the way
+    what a weighted least-squares fit of its share needs. Weighed with the inverse of
+    the error, the fit finds the share of the least mean distance.
+
+    Parameters
+    ----------
+    sums
+        (sum, model, live dead, clearness); added to.
+    relative
+        (model, track) errors in stated deviations; the first are written.
+
+    Returns
+    -------
+    (cell,) 1 where it was dead, of the cells that were compared.
+    """
+    dead = np.empty(made.track_id.size, np.int64)
+    count, now = 0, 0
+    for row in range(made.track_id.size):
+        while now < track_id.size and track_id[now] < made.track_id[row]:
+            now += 1
+        if now == track_id.size:
+            break
+        if track_id[now] != made.track_id[row]:
+            continue
+        kind = dead[count] = int(made.dead[row])
+        went_y = centre_um[now, 0] - made.here_um[row, 0]
+        went_x = centre_um[now, 1] - made.here_um[row, 1]
+        for model in range(sums.shape[1]):
+            variance = max(float(made.variance_um2[model, row]), 1e-9)
+            off_y = centre_um[now, 0] - made.centre_um[model, row, 0]
+            off_x = centre_um[now, 1] - made.centre_um[model, row, 1]
+            square = (off_y**2 + off_x**2) / elapsed
+            error = math.sqrt(square)
+            way_y = float(made.way_um[model, row, 0])
+            way_x = float(made.way_um[model, row, 1])
+            length = way_y**2 + way_x**2
+            clear = 0
+            while clear < CLEAR.size and length >= CLEAR[clear] ** 2 * variance:
+                clear += 1
+            factor = made.factor[model, kind]
+            scale = max(factor**2 * variance, 1e-9)
+            far = error / math.sqrt(variance)
+            weight = 1 / (error + LEAST_ERROR * math.sqrt(variance))
+            into = sums[:, model, kind, clear]
+            into[ERROR] += error
+            into[SQUARE] += square
+            into[NLL] += math.log(2 * math.pi * scale) + square / (2 * scale)
+            into[COVERED] += far <= BAND_SIGMAS * factor
+            into[COUNT] += 1
+            went = weight * (way_y * went_y + way_x * went_x)
+            expected = weight * length
+            into[WENT] += went
+            into[EXPECTED] += expected
+            into[WENT_2] += went * went
+            into[WENT_EXPECTED] += went * expected
+            into[EXPECTED_2] += expected * expected
+            relative[model, count] = far
+        count += 1
+    return dead[:count]
 
 
 class Waiting:
@@ -207,12 +315,8 @@ class Waiting:
         for horizon, horizon_s in enumerate(self._horizons_s):
             for made in self._due(horizon, time_s):
                 elapsed = (time_s - made.time_s) / horizon_s
-                _, before, now = np.intersect1d(
-                    made.track_id, track_id, assume_unique=True, return_indices=True
-                )
-                if elapsed > LATE or not before.size:
-                    continue
-                scores.learn(horizon, made, before, centre_um[now], elapsed)
+                if elapsed <= LATE:
+                    scores.learn(horizon, made, track_id, centre_um, elapsed)
 
     def _due(self, horizon: int, time_s: float) -> Iterator[Made]:
         queue = self._queues[horizon]
