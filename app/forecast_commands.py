@@ -22,6 +22,14 @@ def add_bench_forecast(benches: Any, new: New) -> None:
     )
     bench.add_argument("--pixel-size", type=float, metavar="UM", help="of --tracks")
     bench.add_argument("--interval", type=float, metavar="S", help="of --tracks")
+    bench.add_argument(
+        "--maps",
+        action="store_true",
+        help="the map of live and dead cells two frames ahead instead",
+    )
+    bench.add_argument(
+        "--weights", type=Path, metavar="DIR", help="of --maps: also this map network"
+    )
     bench.add_argument("--regime", help="only this one")
     bench.add_argument("--model", choices=MODELS, help="absent: both")
     bench.add_argument("--seeds", type=int, default=3, metavar="N")
@@ -31,6 +39,11 @@ def _bench(options: argparse.Namespace) -> Answer:
     from calibration.benchmarks.forecast import bench_forecast
     from calibration.benchmarks.forecast_real import bench_tracks
 
+    if options.maps:
+        from calibration.benchmarks.forecast_maps import bench_maps
+
+        result = bench_maps(options.seeds, options.weights)
+        return Answer(DONE, result, rows_text(result["rows"]))
     models = ("bank",) if options.model == "bank" else MODELS
     if options.tracks:
         result = bench_tracks(

@@ -11,14 +11,20 @@ from acquisition.errors import BadConfig
 from app.simulate import interruptible
 
 DEFAULT_FOLDER = Path("training-runs")
+POSITIONS, MAPS = "forecast", "forecast_maps"
 
 
 def is_forecast(path: Path) -> bool:
     """Whether a recipe is that of a forecast network; one that is no TOML is not."""
+    return _kind(path) in (POSITIONS, MAPS)
+
+
+def _kind(path: Path) -> str | None:
     try:
-        return tomllib.loads(path.read_text("utf-8")).get("kind") == "forecast"
+        kind = tomllib.loads(path.read_text("utf-8")).get("kind")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        return False
+        return None
+    return kind if isinstance(kind, str) else None
 
 
 def train_forecasts(
@@ -31,7 +37,12 @@ def train_forecasts(
     BadConfig
         If the recipe or an option is wrong.
     """
-    from calibration.training.forecast_learner import load_forecast_recipe
+    from calibration.training.forecast_learner import (
+        ForecastRecipe,
+        load_forecast_recipe,
+    )
+    from calibration.training.forecast_map_learner import MapRecipe
+    from calibration.training.forecast_map_train import train_maps
     from calibration.training.forecast_train import train_forecast
 
     if resume or export is not None:
@@ -39,7 +50,11 @@ def train_forecasts(
             str(path),
             ["a forecast network trains in minutes: no --resume, no --export"],
         )
-    recipe = load_forecast_recipe(path)
+    recipe: ForecastRecipe | MapRecipe
+    if _kind(path) == MAPS:
+        recipe = load_forecast_recipe(path, MapRecipe)
+    else:
+        recipe = load_forecast_recipe(path, ForecastRecipe)
     folder = output or DEFAULT_FOLDER / recipe.name
     with Progress(console=Console(stderr=True)) as bar, interruptible() as stopped:
         tasks: dict[str, Any] = {}
@@ -51,7 +66,10 @@ def train_forecasts(
             bar.update(tasks[what], total=of, completed=done, description=shown)
             return not stopped.is_set()
 
-        outcome = train_forecast(recipe, folder, tell)
+        if isinstance(recipe, MapRecipe):
+            outcome = train_maps(recipe, folder, tell)
+        else:
+            outcome = train_forecast(recipe, folder, tell)
     return {
         "state": outcome.state,
         "run": str(folder),

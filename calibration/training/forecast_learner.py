@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -45,6 +45,7 @@ AHEAD_TICKS = np.array([1, 3, 15, 60, 180])
 AHEAD_FRAMES = np.array([1, 2, 3, 5, 12])
 SPECIMEN_MINUTES = 100
 
+AnyRecipe = TypeVar("AnyRecipe", bound=Section)
 Watch = Callable[[int, int, float | None], bool]
 """Is told steps done, of how many, and the loss; says whether to go on."""
 
@@ -79,8 +80,8 @@ class Samples:
     beyond: NDArray[np.float32]  # (sample, horizon, along across), NaN: not known
 
 
-def load_forecast_recipe(path: Path) -> ForecastRecipe:
-    """Read and check a recipe.
+def load_forecast_recipe(path: Path, kind: type[AnyRecipe]) -> AnyRecipe:
+    """Read and check a recipe of a kind.
 
     Raises
     ------
@@ -88,7 +89,7 @@ def load_forecast_recipe(path: Path) -> ForecastRecipe:
         If it is no recipe of a forecast network.
     """
     try:
-        return ForecastRecipe.model_validate(tomllib.loads(path.read_text("utf-8")))
+        return kind.model_validate(tomllib.loads(path.read_text("utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadConfig(str(path), [f"not TOML: {error}"]) from error
     except ValidationError as error:

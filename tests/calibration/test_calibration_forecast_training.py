@@ -65,6 +65,6 @@ def test_the_shipped_recipe_is_that_of_a_forecast(tmp_path: Path) -> None:
 
     assert is_forecast(SHIPPED_RECIPE)
     assert not is_forecast(SHIPPED / "training" / "slim.toml")
-    assert load_forecast_recipe(SHIPPED_RECIPE).steps == 2000
+    assert load_forecast_recipe(SHIPPED_RECIPE, ForecastRecipe).steps == 2000
     with pytest.raises(BadConfig, match="colour"):
-        load_forecast_recipe(wrong)
+        load_forecast_recipe(wrong, ForecastRecipe)

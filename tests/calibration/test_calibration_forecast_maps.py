@@ -1,0 +1,99 @@
+"""Maps of live and dead cells are forecast beside their copy; a network learns to."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.train_forecast import is_forecast
+from calibration.benchmarks.forecast_maps import bench_maps, told_maps
+from calibration.mask_forecast import iou
+from calibration.training.forecast_learner import load_forecast_recipe
+from calibration.training.forecast_map_learner import (
+    MapRecipe,
+    gather_maps,
+    learn_maps,
+)
+from calibration.training.forecast_map_train import write_maps
+from calibration.training.forecast_maps import DEAD, LIVE, MapView, map_course
+from configs.schema import SHIPPED
+from tracking.forecasts.map_card import MapShape
+
+SMALL = MapRecipe(
+    kind="forecast_maps",
+    name="small",
+    architecture=MapShape(edge=64, patch=16, width=16, layers=1),
+    courses=1,
+    frames=10,
+    steps=3,
+    batch=2,
+)
+
+
+@pytest.fixture(scope="module")
+def course():
+    """Give a small field, seen every 20 minutes."""
+    return map_course(MapView("cho_10x", 96, 4, 1200.0, 12), seed=3, ahead=(2,))
+
+
+def test_maps_hold_the_cells_where_they_are(course) -> None:
+    """Live and dead pixels are those of the masks, whose middle is the cell."""
+    frame = 4
+    at = course.course.place_um[frame] / course.pixel_um + (96 - 1) / 2
+    inside = np.isfinite(at[:, 0]) & (np.abs(at - 48) < 40).all(axis=1)
+    pixel = np.rint(at[inside]).astype(int)
+    label = course.labels[frame][pixel[:, 0], pixel[:, 1]]
+
+    kinds = set(np.unique(course.maps).tolist())
+
+    assert kinds == {0, LIVE, DEAD}
+    assert ((course.maps > 0) == (course.labels > 0)).all()
+    assert np.mean(label == 1 + np.flatnonzero(inside)) > 0.9
+
+
+def test_masks_moved_by_the_true_way_meet_the_later_map_best(course) -> None:
+    """The copy is a forecast, moved masks another, and the truth bounds them."""
+    found: dict[str, list[float]] = {}
+    for name, told, true in told_maps(course, None):
+        found.setdefault(name, []).append(iou(told == LIVE, true == LIVE) or 0.0)
+
+    means = {name: np.mean(values) for name, values in found.items()}
+
+    assert means["moved masks, true ways"] > means["copied"] + 0.1
+    assert means["moved masks"] > means["copied"] - 0.02
+    assert {len(values) for values in found.values()} == {12 - 4 - 2}
+
+
+def test_an_untrained_map_network_copies_and_a_trained_one_comes_back(
+    tmp_path: Path,
+) -> None:
+    """Twice the same bytes; read again, it stands beside the copy."""
+    import torch
+
+    from tracking.forecasts.map_transformer import MapTransformer
+
+    maps = gather_maps(SMALL, lambda *_: True)
+    assert maps is not None
+    for name in ("one", "two"):
+        net = learn_maps(SMALL, maps, lambda *_: True)
+        assert net is not None
+        write_maps(SMALL, net, tmp_path / name, ())
+    fresh = MapTransformer(SMALL.architecture)
+    seen = torch.from_numpy(maps[:1, :5])
+
+    told = fresh(seen).argmax(1)
+
+    assert (told[0].numpy() == maps[0, 4]).all()
+    one, two = ((tmp_path / n / "weights.safetensors") for n in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    rows = bench_maps(seeds=1, model=tmp_path / "one")["rows"]
+    assert [row["model"] for row in rows][-1] == "map network"
+
+
+def test_the_shipped_map_recipe_is_that_of_a_forecast() -> None:
+    """It is told from those of segmentation, and training can be stopped."""
+    path = SHIPPED / "training" / "forecast_maps.toml"
+
+    assert is_forecast(path)
+    assert load_forecast_recipe(path, MapRecipe).architecture == MapShape()
+    assert gather_maps(SMALL, lambda *_: False) is None
