@@ -3,7 +3,6 @@
 import importlib.metadata
 import importlib.util
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Literal
 import psutil
 
 from acquisition.errors import BadModel, BadRun
-from app.preflight import nearest_folder
+from app.preflight import free_bytes, nearest_folder
 
 OUR_PACKAGES = (
     "app",
@@ -114,7 +113,7 @@ def _graphics() -> Finding:
         text = "torch has CUDA, but no NVIDIA card answers: check its driver"
         return Finding("graphics card", "note", text)
     name = torch.cuda.get_device_name(0)
-    text = f"{name}; engines for it are not part of this version"
+    text = f"{name}; engines for it are written, not run: vigil models build tries them"
     return Finding("graphics card", "note", text)
 
 
@@ -153,11 +152,9 @@ def _screen() -> Finding:
 
 def _disk(directory: Path) -> Finding:
     try:
-        folder = nearest_folder(directory)
+        free_gb = free_bytes(directory) / 1e9
     except BadRun as error:
         return Finding("disk", "fault", str(error))
-    free_gb = shutil.disk_usage(folder).free / 1e9
-    if not os.access(folder, os.W_OK):
-        return Finding("disk", "fault", f"{folder} is not writable: give --output")
+    folder = nearest_folder(directory)
     level: Literal["ok", "note"] = "ok" if free_gb > 20 else "note"
     return Finding("disk", level, f"{free_gb:.0f} GB free in {folder}")

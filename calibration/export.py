@@ -40,15 +40,24 @@ def export_run(
     Raises
     ------
     BadRun
-        If the run cannot be read or lacks what the format needs, or the folder exists.
+        If the run cannot be read or lacks what the format needs, or the folder exists
+        or cannot be written. Nothing half done is left.
     """
     if output.exists():
         raise BadRun(f"{output} exists already; name a new folder")
     part = output.with_name(output.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
     with RunReader(run_dir) as run:
         names = RevisedNames(revisions_of(run) if revised else ())
-        written = FORMATS[kind](run, part, names)
-    part.replace(output)
+        try:
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
+            written = FORMATS[kind](run, part, names)
+            part.replace(output)
+        except OSError as error:
+            raise BadRun(
+                f"{output} cannot be written ({error.strerror or error}); check the "
+                "path, the permissions and the disk"
+            ) from error
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
     return written

@@ -6,7 +6,7 @@ from pathlib import Path, PosixPath
 import pytest
 
 from acquisition.errors import BadRun
-from app.check import check_package_owners
+from app.check import check_machine, check_package_owners
 from app.preflight import nearest_folder
 from tests.app.live_runs import result_of, vigil
 
@@ -85,3 +85,13 @@ def test_a_missing_drive_is_said_and_not_waited_for() -> None:
     """When not even the root exists the search ends with a clear error."""
     with pytest.raises(BadRun, match="there is no drive"):
         nearest_folder(Unplugged("/runs/today"))
+
+
+def test_a_disk_on_which_nothing_can_be_made_is_a_fault(tmp_path: Path) -> None:
+    """Whoever plans a run there learns it before the run, with what to do."""
+    (tmp_path / "file").write_text("")
+
+    findings = {f.topic: f for f in check_machine(tmp_path / "file" / "runs")}
+
+    assert findings["disk"].level == "fault"
+    assert "--output" in findings["disk"].text

@@ -100,3 +100,17 @@ def test_the_lineage_obeys_the_format(tmp_path):
     table = read_lineage(tmp_path / "out" / "01_RES" / "res_track.txt")
     assert [row.track for row in table] == list(range(1, len(table) + 1))
     assert all(0 <= row.first_frame <= row.last_frame < 4 for row in table)
+
+
+def test_a_failed_export_leaves_nothing(tmp_path):
+    """A run without tracks, or a place that cannot be written, is told; no folder."""
+    run = record_run(tmp_path / "run", frames=2)
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(BadRun, match="cannot be written"):
+        export_run(run, "ctc", tmp_path / "file" / "out")
+    (run / "seg-00000.h5").write_bytes(b"garbage")
+    with pytest.raises(BadRun, match="there are no tracks"):
+        export_run(run, "ctc", tmp_path / "out")
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "run"]
