@@ -31,6 +31,11 @@ def add_bench_forecast(benches: Any, new: New) -> None:
         "--weights", type=Path, metavar="DIR", help="of --maps: also this map network"
     )
     bench.add_argument("--regime", help="only this one")
+    bench.add_argument(
+        "--absolute",
+        action="store_true",
+        help="also train the paper's own transformer, to reproduce it",
+    )
     bench.add_argument("--model", choices=MODELS, help="absent: both")
     bench.add_argument("--seeds", type=int, default=3, metavar="N")
 
@@ -50,7 +55,9 @@ def _bench(options: argparse.Namespace) -> Answer:
             options.tracks, models, options.pixel_size, options.interval
         )
     else:
-        result = bench_forecast(options.seeds, models, options.regime)
+        result = bench_forecast(
+            options.seeds, models, options.regime, absolute=options.absolute
+        )
     text = [rows_text(result["summary"]), rows_text(result["rows"])]
     if "cpu_ms_500_tracks" in result:
         text += [

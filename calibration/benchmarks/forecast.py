@@ -18,6 +18,7 @@ from acquisition.errors import BadConfig
 from acquisition.records import BAND_SIGMAS
 from acquisition.simulated.world import World
 from calibration.benchmarks.forecast_baselines import (
+    WINDOW,
     Fitted,
     Law,
     OneFilter,
@@ -53,6 +54,9 @@ SPECIMEN = "cho_10x"
 SPECIMEN_HOURS = 4.0
 SPECIMEN_NOISE_UM = 0.3
 HORIZONS_S = (20.0, 60.0, 300.0, 1200.0, 3600.0)
+OTHER_SEED = 1000
+"""Of the run that the constants of the baselines come from."""
+ABSOLUTE = "absolute transformer"
 PLAIN = ("stay", "constant velocity", "linear")
 SPEED_TRACKS, SPEED_FRAMES = 500, 60
 
@@ -143,6 +147,7 @@ def bench_forecast(
     models: tuple[str, ...] = ("bank",),
     only: str | None = None,
     weights: str = "forecast",
+    absolute: bool = False,
 ) -> dict[str, Any]:
     """Measure the forecasts in every regime.
 
@@ -156,6 +161,8 @@ def bench_forecast(
         A regime; absent: all.
     weights
         Of the transformer: a shipped name, or a folder.
+    absolute
+        Also train the paper's own transformer on every regime, half a minute each.
 
     Returns
     -------
@@ -179,7 +186,7 @@ def bench_forecast(
     rows: list[dict[str, Any]] = []
     summary: list[dict[str, Any]] = []
     for regime in chosen:
-        fitted = fit(regime.courses(1000))
+        fitted = _fitted(regime.courses(OTHER_SEED), absolute)
         tally = Tally()
         for seed in range(1, seeds + 1):
             for model in models:
@@ -195,6 +202,16 @@ def bench_forecast(
         "summary": summary,
         "cpu_ms_500_tracks": {model: cpu_ms((model, weights)) for model in models},
     }
+
+
+def _fitted(courses: list[Course], absolute: bool) -> Fitted:
+    fitted = fit(courses)
+    if not absolute:
+        return fitted
+    # Only here torch is wanted; it takes seconds and hundreds of megabytes.
+    from calibration.benchmarks.forecast_absolute import train_absolute
+
+    return replace(fitted, absolute=train_absolute(courses))
 
 
 def run(
@@ -285,6 +302,9 @@ def _others(
         else:
             reach = np.tile(BAND_SIGMAS * np.sqrt(variance), (row.size, 1))
             yield name, Said(mean, np.tile(variance, (row.size, 1)), reach)
+    if fitted.absolute is not None:
+        places_um = course.seen_um[frame - WINDOW + 1 : frame + 1, row]
+        yield ABSOLUTE, Said(fitted.absolute(places_um.swapaxes(0, 1)), None, None)
     mean, variance = filter_.predict(course.ahead * course.tick_s / 60)
     reach = BAND_SIGMAS * np.sqrt(variance[row] + regime.law.noise_um**2)
     yield "one filter", Said(mean[row], variance[row], reach)

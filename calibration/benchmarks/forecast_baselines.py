@@ -1,6 +1,6 @@
 """The forecasts that any other has to beat: stay, go on, least squares, one filter."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,8 @@ class Fitted:
 
     weights: Array  # (horizon, step)
     variance_um2: dict[str, Array]  # (horizon,) an axis
+    absolute: Callable[[Array], Array] | None = None
+    """The paper's transformer, see `calibration.benchmarks.forecast_absolute`."""
 
 
 def told_by(name: str, steps: Array, share: Array, fitted: Fitted) -> Array:

@@ -17,6 +17,7 @@ from calibration.benchmarks.forecast import (
     scene_courses,
     table_rows,
 )
+from calibration.benchmarks.forecast_absolute import train_absolute
 from calibration.benchmarks.forecast_baselines import Law, OneFilter, fit
 from calibration.benchmarks.forecast_real import bench_tracks
 from calibration.training.forecast_courses import (
@@ -140,3 +141,17 @@ def test_a_regime_that_does_not_exist_is_named() -> None:
     """The message says what there is."""
     with pytest.raises(BadConfig, match="homogeneous, mixed"):
         bench_forecast(only="sideways")
+
+
+def test_the_transformer_of_the_paper_is_reproduced_and_is_worse_than_staying() -> None:
+    """Of absolute places a short training learns less than where cells are now."""
+    courses = scene_courses(replace(HOMOGENEOUS, cells=60), seed=1)
+    tally = Tally()
+    regime = Regime("equal", Law(4, 5, 0.7, True), 0.7, lambda _: [], 15, 1)
+    fitted = replace(fit(courses[:1]), absolute=train_absolute(courses[:3], steps=60))
+
+    run(regime, courses, ("bank", ""), fitted, tally)
+
+    rows = table_rows(tally, courses[0].horizons_s)
+    error = {r["model"]: r["error_um"] for r in rows if r["horizon_s"] == 60}
+    assert error["absolute transformer"] > error["stay"] > error["bank"]
