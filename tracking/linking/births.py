@@ -10,6 +10,7 @@ from tracking.linking.motion import (
     LANES,
     NONE,
     PP,
+    STATE,
     VV,
     WEIGHT,
     summarise,
@@ -18,17 +19,16 @@ from tracking.linking.table import (
     APART,
     BORN,
     CARRIER,
+    DESCRIPTORS,
     LABEL,
     LOG_AREA,
     LOG_MASS,
     MASS,
-    MISSED,
     MOTHER,
     NOBODY,
-    PARENT,
+    NUMBERS,
     PARTNER,
     QUALITY,
-    RIDES,
     SEEN,
     TRACK_ID,
     UNSEEN_S,
@@ -45,33 +45,36 @@ LONG_APART = 1000
 @njit(nogil=True, cache=True, error_model="numpy")
 def bear(table, rows, found, cell, learnt, power, rules):  # type: ignore[no-untyped-def]  # noqa: PLR0913 - columns of records
     """Begin a track on the cell, in the next row."""
-    state = table.state[rows]
-    table.anchor[rows] = found.centre_um[cell]
-    state[:] = NONE
+    number, value, anchor, state, expected, look, fresh = table
+    centre, looks, prior, noise = (
+        found.centre_um,
+        found.look,
+        learnt.prior,
+        rules.noise_um2,
+    )
+    anchor[rows, 0], anchor[rows, 1] = centre[cell, 0], centre[cell, 1]
+    for at in range(STATE):
+        state[rows, at] = NONE
     for walk in range(LANES):
-        state[PP + walk] = rules.noise_um2
-        state[VV + walk] = power[walk]
-        state[WEIGHT + walk] = learnt.prior[walk]
-    summarise(table.state, table.anchor, table.expected, rows)
-    table.number[rows, TRACK_ID] = 0
+        state[rows, PP + walk] = noise
+        state[rows, VV + walk] = power[walk]
+        state[rows, WEIGHT + walk] = prior[walk]
+    summarise(state, anchor, expected, rows)
+    for at in range(DESCRIPTORS):
+        look[rows, at], fresh[rows, at] = looks[cell, at], 0.0
+    fresh[rows, DESCRIPTORS] = 0.0
+    for column in range(NUMBERS):
+        number[column, rows] = 0
     learnt.born[0] += 1
-    table.number[rows, BORN] = learnt.born[0]
-    table.number[rows, LABEL] = found.label[cell]
-    table.look[rows] = found.look[cell]
-    table.number[rows, WHOLE] = found.whole[cell]
-    table.number[rows, SEEN] = 1
-    table.number[rows, MISSED] = 0
-    table.value[rows, UNSEEN_S] = 0.0
-    table.number[rows, CARRIER] = NOBODY
-    table.number[rows, PARTNER : PARTNER + 2] = NOBODY
-    table.number[rows, APART] = LONG_APART
-    table.fresh[rows] = 0.0
-    table.number[rows, RIDES] = 0
-    table.value[rows, QUALITY] = 0.5
-    table.number[rows, PARENT] = 0
-    table.number[rows, MOTHER] = 0
-    table.value[rows, MASS] = 0.0
-    table.number[rows, WELL] = found.well[cell]
+    number[BORN, rows] = learnt.born[0]
+    number[LABEL, rows] = found.label[cell]
+    number[WHOLE, rows] = found.whole[cell]
+    number[SEEN, rows] = 1
+    number[CARRIER, rows] = NOBODY
+    number[PARTNER, rows] = number[PARTNER + 1, rows] = NOBODY
+    number[APART, rows] = LONG_APART
+    number[WELL, rows] = found.well[cell]
+    value[rows, UNSEEN_S], value[rows, QUALITY], value[rows, MASS] = 0.0, 0.5, 0.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -81,12 +84,12 @@ def share_blob(table, row, rider):  # type: ignore[no-untyped-def]
     They begin on two sides of its middle, for cells are never in one place; which sides
     is not known, but whoever lies on one then is likely to part to it.
     """
-    table.number[rider, CARRIER] = row
+    table.number[CARRIER, rider] = row
     for one, other in ((row, rider), (rider, row)):
         table.look[one, LOG_AREA] -= math.log(2)
         table.look[one, LOG_MASS] -= math.log(2)
-        table.number[one, PARTNER] = other
-        table.number[one, APART] = 0
+        table.number[PARTNER, one] = other
+        table.number[APART, one] = 0
     aside = ASIDE * math.sqrt(math.exp(table.look[row, LOG_AREA]) / math.pi)
     for one, way in ((row, -aside), (rider, aside)):
         shift(table, one, way, 0.0)
@@ -103,9 +106,9 @@ def parts(table, found, cell, whole, learnt):  # type: ignore[no-untyped-def]
         if row == NOBODY:
             continue
         table.value[row, MASS] = math.exp(table.look[row, LOG_MASS])
-        table.number[row, MOTHER] = table.number[row, TRACK_ID]
+        table.number[MOTHER, row] = table.number[TRACK_ID, row]
         if not is_one_cell(table, row, learnt):
-            table.number[row, MOTHER] = 0
+            table.number[MOTHER, row] = 0
         table.look[row] = found.look[cell[row]]
 
 
@@ -115,12 +118,12 @@ def mark_part(table, row, went, whole, rules):  # type: ignore[no-untyped-def]
     if whole == NOBODY or went[whole] == NOBODY:
         return
     mother = went[whole]
-    if table.number[mother, MOTHER] == 0:
-        table.number[row, SEEN] = (
+    if table.number[MOTHER, mother] == 0:
+        table.number[SEEN, row] = (
             rules.confirm
         )  # two cells that were one blob: both are real
-    table.number[row, MOTHER], table.value[row, MASS] = (
-        table.number[mother, MOTHER],
+    table.number[MOTHER, row], table.value[row, MASS] = (
+        table.number[MOTHER, mother],
         table.value[mother, MASS],
     )
-    table.number[mother, MOTHER] = 0
+    table.number[MOTHER, mother] = 0

@@ -82,7 +82,8 @@ def lay_grid(centre, pitch):  # type: ignore[no-untyped-def]
     the origin, pitch and squares on both axes.
     """
     cells = len(centre)
-    low_y, low_x, high_y, high_x = np.inf, np.inf, -np.inf, -np.inf
+    low_y, low_x = (np.inf, np.inf) if cells else (0.0, 0.0)
+    high_y, high_x = -low_y, -low_x
     for cell in range(cells):
         low_y, high_y = min(low_y, centre[cell, 0]), max(high_y, centre[cell, 0])
         low_x, high_x = min(low_x, centre[cell, 1]), max(high_x, centre[cell, 1])
@@ -107,11 +108,20 @@ def lay_grid(centre, pitch):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def find_candidates(table, rows, found, rules):  # type: ignore[no-untyped-def]  # noqa: C901, PLR0915 - one kernel
-    """Give every track the nearest cells inside its gate, and their costs.
+def make_room(rows):  # type: ignore[no-untyped-def]
+    """Give room for the candidates of so many tracks, as `Candidates`; none so far."""
+    first = np.zeros(rows + 1, np.int64)
+    return first, np.empty(rows * NEAREST, np.int64), np.empty(rows * NEAREST)
 
-    Steps: (1) the cells of every square of a grid; (2) for each track the squares that
-    its gate covers, keeping the nearest cells in order of distance; (3) prices.
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def find_candidates(table, block, found, grid, rules, room):  # type: ignore[no-untyped-def]  # noqa: PLR0915 - one kernel
+    """Give every track of a block the nearest cells inside its gate, and their costs.
+
+    Steps for each track: (1) the squares of the grid that its gate covers, keeping the
+    nearest cells in order of distance; (2) prices. ``block`` holds its first row and
+    the one after its last; candidates go to the ``room`` behind those of the rows
+    before.
     """
     number, value, anchor, state, expected, look, _ = table
     centre_um, whole, wells, looks = (
@@ -120,25 +130,15 @@ def find_candidates(table, rows, found, rules):  # type: ignore[no-untyped-def] 
         found.well,
         found.look,
     )
-    cells = found.label.size
-    first = np.zeros(rows + 1, np.int64)
-    cell_of = np.empty(rows * NEAREST, np.int64)
-    cost = np.empty(rows * NEAREST)
-    if cells == 0 or rows == 0:
-        return first, cell_of[:0], cost[:0]
+    first, cell_of, cost = room
+    start, inside, place, (low_y, low_x, pitch, down, across) = grid
     still = GATE_SIGMAS * np.sqrt(rules.noise_um2)
-    pitch = gate_um(rules, rules.step_s)
-    start, inside, place, (low_y, low_x, pitch, down, across) = lay_grid(
-        centre_um, pitch
-    )
     noise = np.float32(rules.noise_um2)
-    near_cell = np.empty(NEAREST, np.int64)
-    near = np.empty(NEAREST)
-    total = 0
-    for row in range(rows):
-        first[row] = total
+    near_cell, near = np.empty(NEAREST, np.int64), np.empty(NEAREST)
+    total = first[block[0]]
+    for row in range(block[0], block[1]):
         y, x = expected[row, 0], expected[row, 1]
-        well = number[row, WELL]
+        well = number[WELL, row]
         reach = still + rules.speed_um_per_s * value[row, UNSEEN_S]
         square = reach * reach
         top = max(int(np.floor((y - reach - low_y) / pitch)), 0)
@@ -175,13 +175,12 @@ def find_candidates(table, rows, found, rules):  # type: ignore[no-untyped-def] 
                 noise,
             )
             price = more - 2.0 * np.log(density + TINIEST)
-            if number[row, WHOLE] and whole[cell]:
+            if number[WHOLE, row] and whole[cell]:
                 change = looks[cell, LOG_AREA] - look[row, LOG_AREA]
                 price += size_price(change, rules)
             cost[total] = price
             total += 1
-    first[rows] = total
-    return first, cell_of[:total], cost[:total]
+        first[row + 1] = total
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -190,10 +189,10 @@ def doubt(number, row):  # type: ignore[no-untyped-def]
 
     One that cannot leave its well pays less.
     """
-    if number[row, WELL] != NOBODY and number[row, TRACK_ID] > 0:
+    if number[WELL, row] != NOBODY and number[TRACK_ID, row] > 0:
         return -CANNOT_LEAVE
-    more = TENTATIVE if number[row, TRACK_ID] == 0 else 0.0
-    missed = number[row, MISSED]
+    more = TENTATIVE if number[TRACK_ID, row] == 0 else 0.0
+    missed = number[MISSED, row]
     if missed > 0:
         more += MISSED_ONCE if missed == 1 else MISSED_LONGER
     return more

@@ -73,8 +73,8 @@ def find_whole(table, found, new, main, learnt, rules):  # type: ignore[no-untyp
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _balanced(table, row, found, cell, mass):  # type: ignore[no-untyped-def]
-    if table.number[row, TRACK_ID] == 0 or not (
-        table.number[row, WHOLE] and found.whole[cell]
+    if table.number[TRACK_ID, row] == 0 or not (
+        table.number[WHOLE, row] and found.whole[cell]
     ):
         return False
     before = math.exp(table.look[row, LOG_MASS])
@@ -87,7 +87,7 @@ def _balanced(table, row, found, cell, mass):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True, error_model="numpy")
 def _around(table, row, found, parts, rules):  # type: ignore[no-untyped-def]
     """Say whether the middle of two cells fits a track far better than its own."""
-    if table.number[row, TRACK_ID] == 0:
+    if table.number[TRACK_ID, row] == 0:
         return False
     one, other = parts
     noise = np.float32(rules.noise_um2)
@@ -106,7 +106,7 @@ def _around(table, row, found, parts, rules):  # type: ignore[no-untyped-def]
 def is_one_cell(table, row, learnt):  # type: ignore[no-untyped-def]
     """Say whether a track was a single cell, so that it divided and did not part."""
     area = table.look[row, LOG_AREA]
-    return table.number[row, SEEN] >= OLD_ENOUGH and area < learnt.size[0] + ONE_CELL
+    return table.number[SEEN, row] >= OLD_ENOUGH and area < learnt.size[0] + ONE_CELL
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

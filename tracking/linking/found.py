@@ -36,24 +36,26 @@ def take_cells(cells: Cells, chip: Chip | None, wells: Wells) -> Found:
     area = held(cells.area_um2, np.float32)
     rows = np.argsort(centre[:, 0])
     order = rows[: _put_in_order(rows, centre, area, repeated)]
-    look = np.empty((order.size, DESCRIPTORS))
+    found = Found(
+        label=np.empty(order.size, np.int32),
+        centre_um=np.empty((order.size, 2)),
+        look=np.empty((order.size, DESCRIPTORS)),
+        whole=np.empty(order.size, np.bool_),
+        touching=_touching_rows(cells, order),
+        well=np.full(order.size, NOBODY),
+    )
     describe(
         order,
         area,
         held(cells.dry_mass_pg, np.float32),
         held(cells.mean_phase_rad, np.float32),
         held(cells.axes_um, np.float32),
-        look,
+        found.look,
     )
-    centre_um = centre[order]
-    return Found(
-        label=label[order],
-        centre_um=centre_um,
-        look=look,
-        whole=~cells.touches_edge[order],
-        touching=_touching_rows(cells, order),
-        well=wells_of(centre_um, chip, wells),
-    )
+    place(order, label, centre, held(cells.touches_edge, np.bool_), found)
+    if chip is None:
+        return found
+    return found._replace(well=wells_of(found.centre_um, chip, wells))
 
 
 def held(column: NDArray[Any], kind: type[Number]) -> NDArray[Number]:
@@ -100,6 +102,16 @@ def describe(order, area, mass, phase, axes, look):  # type: ignore[no-untyped-d
         look[to, PHASE] = phase[cell] if finite else 0.0
         long, short = axes[cell, 0], axes[cell, 1]
         look[to, ELONGATION] = math.log(long / short) if long > short > 0 else 0.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def place(order, label, centre, cut, found):  # type: ignore[no-untyped-def]
+    """Fill labels, places, and which are whole, of the cells in this order."""
+    labels, centre_um, whole = found.label, found.centre_um, found.whole
+    for to in range(order.size):
+        cell = order[to]
+        labels[to], whole[to] = label[cell], not cut[cell]
+        centre_um[to, 0], centre_um[to, 1] = centre[cell, 0], centre[cell, 1]
 
 
 def _repeated(label: NDArray[np.int32]) -> NDArray[np.bool_]:

@@ -47,13 +47,13 @@ def add_contact_terms(table, found, first, cell_of, cost, learnt, rules):  # typ
     number, look, whole = table.number, table.look, found.whole
     looks, variance = found.look, learnt.look
     for row in range(first.size - 1):
-        if number[row, TRACK_ID] == 0 or number[row, APART] > rules.lag:
+        if number[TRACK_ID, row] == 0 or number[APART, row] > rules.lag:
             continue
         for which in range(2):
-            other = number[row, PARTNER + which]
+            other = number[PARTNER + which, row]
             if other == NOBODY:
                 continue
-            if not (number[row, WHOLE] and number[other, WHOLE]):
+            if not (number[WHOLE, row] and number[WHOLE, other]):
                 continue
             for at in range(first[row], first[row + 1]):
                 cell = cell_of[at]
@@ -87,12 +87,14 @@ def learn_looks(changed, count, variance):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True, error_model="numpy")
 def touch(table, row, other):  # type: ignore[no-untyped-def]
     """Note that a track touches another now."""
-    table.number[row, APART] = 0
-    table.fresh[row] = 0.0
-    if table.number[other, TRACK_ID] == 0 or table.number[row, PARTNER] == other:
-        return
-    table.number[row, PARTNER + 1] = table.number[row, PARTNER]
-    table.number[row, PARTNER] = other
+    number, fresh = table.number, table.fresh
+    before = number[PARTNER, row]
+    new = (number[TRACK_ID, other] != 0) & (before != other)
+    number[APART, row] = 0
+    number[PARTNER + 1, row] = before if new else number[PARTNER + 1, row]
+    number[PARTNER, row] = other if new else before
+    for at in range(DESCRIPTORS + 1):
+        fresh[row, at] = 0.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -105,14 +107,14 @@ def undo_swaps(table, rows, learnt, lag, swapped):  # type: ignore[no-untyped-de
     number, fresh, look = table.number, table.fresh, table.look
     count = 0
     for row in range(rows):
-        if number[row, APART] != lag or fresh[row, DESCRIPTORS] < lag / 2:
+        if number[APART, row] != lag or fresh[row, DESCRIPTORS] < lag / 2:
             continue
-        other = number[row, PARTNER]
-        if other == NOBODY or number[other, APART] < lag:
+        other = number[PARTNER, row]
+        if other == NOBODY or number[APART, other] < lag:
             continue
-        mutual = number[other, PARTNER] == row
+        mutual = number[PARTNER, other] == row
         enough = fresh[other, DESCRIPTORS] >= lag / 2
-        if not mutual or not enough or number[row, TRACK_ID] == 0:
+        if not mutual or not enough or number[TRACK_ID, row] == 0:
             continue
         mine = fresh[row, :DESCRIPTORS] / fresh[row, DESCRIPTORS]
         theirs = fresh[other, :DESCRIPTORS] / fresh[other, DESCRIPTORS]
@@ -121,8 +123,8 @@ def undo_swaps(table, rows, learnt, lag, swapped):  # type: ignore[no-untyped-de
         crossed = unlikeness(mine, look[other], learnt.look)
         crossed += unlikeness(theirs, look[row], learnt.look)
         if crossed + MARGIN < straight and count < len(swapped):
-            swapped[count, 0] = number[row, TRACK_ID]
-            swapped[count, 1] = number[other, TRACK_ID]
+            swapped[count, 0] = number[TRACK_ID, row]
+            swapped[count, 1] = number[TRACK_ID, other]
             exchange(table, row, other)
             count += 1
         settle(table, row)
@@ -134,9 +136,9 @@ def undo_swaps(table, rows, learnt, lag, swapped):  # type: ignore[no-untyped-de
 def exchange(table, one, other):  # type: ignore[no-untyped-def]
     """Exchange the names of two tracks, and what belongs to a name."""
     for column in (TRACK_ID, PARENT, SEEN):
-        name = table.number[one, column]
-        table.number[one, column] = table.number[other, column]
-        table.number[other, column] = name
+        name = table.number[column, one]
+        table.number[column, one] = table.number[column, other]
+        table.number[column, other] = name
     for at in range(DESCRIPTORS):
         look = table.look[one, at]
         table.look[one, at] = table.look[other, at]
@@ -152,4 +154,4 @@ def settle(table, row):  # type: ignore[no-untyped-def]
             change = table.fresh[row, at] / number - table.look[row, at]
             table.look[row, at] += 0.5 * change
     table.fresh[row] = 0.0
-    table.number[row, PARTNER : PARTNER + 2] = NOBODY
+    table.number[PARTNER : PARTNER + 2, row] = NOBODY

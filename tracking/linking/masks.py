@@ -88,11 +88,11 @@ def add_overlaps(table, first, cell_of, cost, found, masks):  # type: ignore[no-
         claims[cell_of[at]] += 1
     for row in range(first.size - 1):
         begin, end = first[row], first[row + 1]
-        label = number[row, LABEL]
+        label = number[LABEL, row]
         if begin == end or label <= 0 or label >= len(box_px):
             continue
         alone = end == begin + 1 and claims[cell_of[begin]] == 1
-        if number[row, MISSED] > 0 or (alone and cost[begin] < GIVE_UP - MOST):
+        if number[MISSED, row] > 0 or (alone and cost[begin] < GIVE_UP - MOST):
             continue
         away_y = expected[row, 0] - centre_um[label, 0]
         away_x = expected[row, 1] - centre_um[label, 1]

@@ -47,7 +47,7 @@ def find_pairs(table, first, cell_of, found, rules):  # type: ignore[no-untyped-
     around = np.empty((cells, MEMBERS), np.int64)
     far = np.empty((cells, MEMBERS))
     for row in range(rows):
-        if number[row, TRACK_ID] == 0 and number[row, SEEN] < 2:
+        if number[TRACK_ID, row] == 0 and number[SEEN, row] < 2:
             continue
         for at in range(first[row], first[row + 1]):
             cell = cell_of[at]
@@ -88,26 +88,37 @@ def find_pairs(table, first, cell_of, found, rules):  # type: ignore[no-untyped-
 @njit(nogil=True, cache=True, error_model="numpy")
 def pair_price(table, one, other, found, cell, rules):  # type: ignore[no-untyped-def]
     """Give the cost of two tracks on one blob: middle, area, and how far apart."""
-    area_one, area_other = (
-        math.exp(table.look[one, LOG_AREA]),
-        math.exp(table.look[other, LOG_AREA]),
+    # NOTE: no view of a row, and nothing of a table behind a condition: the compiler
+    # would count the references of every column.
+    number, look, expected, whole = (
+        table.number,
+        table.look,
+        table.expected,
+        found.whole,
     )
+    walled = (number[WELL, one] != NOBODY) & (number[WELL, other] != NOBODY)
+    uncut = (number[WHOLE, one] != 0) & (number[WHOLE, other] != 0) & whole[cell]
+    area_one = math.exp(look[one, LOG_AREA])
+    area_other = math.exp(look[other, LOG_AREA])
+    change = found.look[cell, LOG_AREA] - math.log(area_one + area_other)
     share = area_one / (area_one + area_other)
-    a, b = table.expected[one], table.expected[other]
-    dy = found.centre_um[cell, 0] - share * a[0] - (1 - share) * b[0]
-    dx = found.centre_um[cell, 1] - share * a[1] - (1 - share) * b[1]
-    variance = share**2 * a[4] + (1 - share) ** 2 * b[4]
+    dy = found.centre_um[cell, 0] - share * expected[one, 0]
+    dx = found.centre_um[cell, 1] - share * expected[one, 1]
+    dy -= (1 - share) * expected[other, 0]
+    dx -= (1 - share) * expected[other, 1]
+    away_y = expected[one, 0] - expected[other, 0]
+    away_x = expected[one, 1] - expected[other, 1]
+    unsure, more_unsure = expected[one, 4], expected[other, 4]
+    variance = share**2 * unsure + (1 - share) ** 2 * more_unsure
     variance += BLOB_NOISE * rules.noise_um2
     tail = 1 + (dy * dy + dx * dx) / (4 * variance)
     cost = 2 * math.log(variance) + 6 * math.log(tail) + MERGE_PRICE
-    if table.number[one, WELL] != NOBODY and table.number[other, WELL] != NOBODY:
+    if walled:
         cost -= CANNOT_LEAVE  # of two cells one is unseen, and cannot leave either
-    change = found.look[cell, LOG_AREA] - math.log(area_one + area_other)
-    if table.number[one, WHOLE] and table.number[other, WHOLE] and found.whole[cell]:
+    if uncut:
         cost += size_price(change, rules)
-    apart = math.hypot(a[0] - b[0], a[1] - b[1])
-    over = max(apart - reach_um(area_one, area_other), 0.0)
-    return cost + over * over / (a[4] + b[4] + 2 * rules.noise_um2)
+    over = max(math.hypot(away_y, away_x) - reach_um(area_one, area_other), 0.0)
+    return cost + over * over / (unsure + more_unsure + 2 * rules.noise_um2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -140,7 +151,7 @@ def add_seats(first, cell_of, cost, pairs, cells):  # type: ignore[no-untyped-de
         more[row] = to - more[row]  # where the seats of this row begin
     wide[rows] = to
     for pair in range(extra):
-        one, other = members[pair]
+        one, other = members[pair, 0], members[pair, 1]
         half = joint[pair] / 2
         column[more[other]], price_of[more[other]] = cells + pair, half
         more[other] += 1

@@ -27,7 +27,7 @@ def show_tracks(table: Table, rows: int, lag: int) -> Tracks:
     """Give the tracks that have a name, in the order of their names."""
     named = _named(table.number, rows)
     # The names of a table are nearly in order, which a stable sort makes use of.
-    row = named[np.argsort(table.number[named, TRACK_ID], kind="stable")]
+    row = named[np.argsort(table.number[TRACK_ID, named], kind="stable")]
     count = row.size
     tracks = Tracks(
         track_id=np.empty(count, np.int64),
@@ -59,7 +59,7 @@ def _named(number, rows):  # type: ignore[no-untyped-def]
     named = np.empty(rows, np.int64)
     count = 0
     for row in range(rows):
-        if number[row, TRACK_ID] > 0:
+        if number[TRACK_ID, row] > 0:
             named[count] = row
             count += 1
     return named[:count]
@@ -73,21 +73,21 @@ def _fill(columns, counts, places, names):  # type: ignore[no-untyped-def]
     parent, merged_with, quality, provisional = names
     for to in range(rows.size):
         row = rows[to]
-        track_id[to], label[to] = number[row, TRACK_ID], number[row, LABEL]
-        age[to], missed[to] = number[row, SEEN], number[row, MISSED]
+        track_id[to], label[to] = number[TRACK_ID, row], number[LABEL, row]
+        age[to], missed[to] = number[SEEN, row], number[MISSED, row]
         centre[to, 0], centre[to, 1] = expected[row, 0], expected[row, 1]
         velocity[to, 0], velocity[to, 1] = expected[row, 2], expected[row, 3]
         radius[to] = math.exp(np.float32(look[row, LOG_AREA] / 2)) / math.sqrt(math.pi)
-        parent[to], carrier = number[row, PARENT], number[row, CARRIER]
-        merged_with[to] = 0 if carrier == NOBODY else number[carrier, TRACK_ID]
+        parent[to], carrier = number[PARENT, row], number[CARRIER, row]
+        merged_with[to] = 0 if carrier == NOBODY else number[TRACK_ID, carrier]
         quality[to] = value[row, QUALITY]
-        provisional[to] = number[row, APART] <= lag or number[row, SEEN] <= lag
+        provisional[to] = number[APART, row] <= lag or number[SEEN, row] <= lag
 
 
 def find_ready(table: Table, rows: int, frames: int) -> NDArray[np.int64]:
     """Give the tracks without a name that were seen often enough, as they were born."""
     row = _ready(table.number, rows, frames)
-    return row[np.argsort(table.number[row, BORN])]
+    return row[np.argsort(table.number[BORN, row])]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -95,7 +95,7 @@ def _ready(number, rows, frames):  # type: ignore[no-untyped-def]
     ready = np.empty(rows, np.int64)
     count = 0
     for row in range(rows):
-        if number[row, TRACK_ID] == 0 and number[row, SEEN] >= frames:
+        if number[TRACK_ID, row] == 0 and number[SEEN, row] >= frames:
             ready[count] = row
             count += 1
     return ready[:count]

@@ -11,8 +11,15 @@ from numba import njit
 
 from tracking.linking.assignment import UNMATCHED, solve
 from tracking.linking.births import bear, mark_part, parts, share_blob
-from tracking.linking.costs import GIVE_UP, find_candidates
+from tracking.linking.costs import (
+    GIVE_UP,
+    find_candidates,
+    gate_um,
+    lay_grid,
+    make_room,
+)
 from tracking.linking.divisions import find_whole, is_pair
+from tracking.linking.ends import end, find_staying
 from tracking.linking.identity import (
     add_contact_terms,
     learn_looks,
@@ -50,7 +57,6 @@ from tracking.linking.table import (
     SEEN,
     TRACK_ID,
     UNSEEN_S,
-    WELL,
     WHOLE,
 )
 from tracking.linking.wells import (
@@ -59,8 +65,8 @@ from tracking.linking.wells import (
     keep_inside,
 )
 
-LONGEST_RIDE = 20
-"""A track rides on the blob of another for so many memories at most."""
+BLOCK = 256
+"""Tracks whose states, 512 bytes each, find room in the cache together."""
 LEARN_FROM = 3
 """Tracks seen in so many frames, and as long apart from others, teach about all."""
 SIZE_STEP = 1e-3
@@ -68,40 +74,62 @@ SIZE_STEP = 1e-3
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def advance(table, rows, steps, wells, learnt, step_s):  # type: ignore[no-untyped-def]
-    """Take what the tracks teach of all, and carry them to the time of the frame."""
-    # NOTE: columns taken out of their table once, here and elsewhere, need no counting
-    # of references for every track, which took longer than the arithmetic.
+def approach(table, rows, found, steps, wells, learnt, rules):  # type: ignore[no-untyped-def]  # noqa: PLR0913 - columns of records
+    """Carry the tracks to the time of the frame, and give what cells each may take.
+
+    Both for a block of tracks at a time, whose states are still in the cache then; what
+    the tracks teach of all is taken first. Gives `Candidates`.
+    """
+    grid = lay_grid(found.centre_um, gate_um(rules, rules.step_s))
+    taught, teachers, room = np.zeros(LANES, np.float32), 0, make_room(rows)
+    for begin in range(0, rows, BLOCK):
+        block = (begin, min(begin + BLOCK, rows))
+        teachers += advance(table, block, steps, wells, learnt.size, taught, rules)
+        find_candidates(table, block, found, grid, rules, room)
+    learn_prior(taught, teachers, learnt.prior)
+    first, cell_of, cost = room
+    return first, cell_of[: first[rows]], cost[: first[rows]]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def advance(table, block, steps, wells, size, taught, rules):  # type: ignore[no-untyped-def]  # noqa: PLR0913 - columns of records
+    """Carry a block of tracks to the time of the frame; gives how many taught of all.
+
+    Their walks are added to ``taught`` (walk,), their areas move ``size``.
+    """
+    # NOTE: columns taken out of their table once, here and elsewhere, and no views of
+    # rows nor calls with tables for every track: each counts its references, which took
+    # longer than the arithmetic.
     number, value, anchor, state, expected, look, _ = table
-    total, count, size, held = np.zeros(LANES, np.float32), 0, learnt.size, wells.holds
-    for row in range(rows):
+    count, held, step_s = 0, wells.holds.size, rules.step_s
+    for row in range(block[0], block[1]):
         if seen_alone(number, row):
             count += 1
-            add_weights(state, row, total)
-            if number[row, WHOLE]:
+            add_weights(state, row, taught)
+            if number[WHOLE, row]:
                 size[0] += SIZE_STEP if look[row, LOG_AREA] > size[0] else -SIZE_STEP
         value[row, UNSEEN_S] += step_s
         predict(state, row, steps)
-        if held.size:
+        if held:
             keep_inside(table, row, wells)
         summarise(state, anchor, expected, row)
-    learn_prior(total, count, learnt.prior)
+    return count
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def seen_alone(number, row):  # type: ignore[no-untyped-def]
     """Say whether the last frame tells of a track how all cells are."""
-    seen = number[row, MISSED] == 0 and number[row, CARRIER] == NOBODY
-    old = number[row, SEEN] >= LEARN_FROM and number[row, APART] > LEARN_FROM
+    seen = number[MISSED, row] == 0 and number[CARRIER, row] == NOBODY
+    old = number[SEEN, row] >= LEARN_FROM and number[APART, row] > LEARN_FROM
     return seen and old
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def link(table, rows, found, masks, learnt, rules):  # type: ignore[no-untyped-def]
+def link(table, rows, found, masks, candidates, learnt, rules):  # type: ignore[no-untyped-def]  # noqa: PLR0913 - columns of records
     """Match tracks to cells; sets the carriers in the table.
 
-    Steps: costs; seats on blobs; exact assignment; tracks without a cell may ride on
-    that of another; quality.
+    Steps: what adds to the costs; seats on blobs; exact assignment; tracks without a
+    cell may ride on that of another; quality.
 
     Returns
     -------
@@ -109,7 +137,7 @@ def link(table, rows, found, masks, learnt, rules):  # type: ignore[no-untyped-d
     carries it; `NOBODY` where none.
     """
     cells, number = found.label.size, table.number
-    first, cell_of, cost = find_candidates(table, rows, found, rules)
+    first, cell_of, cost = candidates
     if rules.contact_weight > 0:
         add_contact_terms(table, found, first, cell_of, cost, learnt, rules)
     if masks.before.size:
@@ -120,7 +148,7 @@ def link(table, rows, found, masks, learnt, rules):  # type: ignore[no-untyped-d
 
     cell, main = np.full(rows, NOBODY, np.int64), np.full(cells, NOBODY, np.int64)
     for row in range(rows):
-        number[row, CARRIER] = NOBODY
+        number[CARRIER, row] = NOBODY
         if chosen[row] != UNMATCHED and chosen[row] < cells:
             cell[row], main[chosen[row]] = chosen[row], row
     for row in range(rows):
@@ -130,7 +158,7 @@ def link(table, rows, found, masks, learnt, rules):  # type: ignore[no-untyped-d
             if main[at] == NOBODY:
                 main[at] = row
             else:
-                number[row, CARRIER] = main[at]
+                number[CARRIER, row] = main[at]
     ride(table, rows, found, cell, main, first, cell_of, rules)
     judge(table, rows, first, cell_of, cost, cell)
     return cell, main
@@ -142,20 +170,20 @@ def ride(table, rows, found, cell, main, first, cell_of, rules):  # type: ignore
     number, look = table.number, table.look
     wanted = np.zeros(main.size, np.bool_)
     for row in range(rows):
-        if cell[row] == NOBODY and number[row, TRACK_ID] > 0:
+        if cell[row] == NOBODY and number[TRACK_ID, row] > 0:
             for at in range(first[row], first[row + 1]):
                 wanted[cell_of[at]] = True
     taken = np.zeros(main.size)
     for row in range(rows):
         at = cell[row]
-        if at != NOBODY and wanted[at] and number[row, TRACK_ID] > 0:
+        if at != NOBODY and wanted[at] and number[TRACK_ID, row] > 0:
             taken[at] += math.exp(look[row, LOG_AREA])
     for row in range(rows):
-        if cell[row] != NOBODY or number[row, TRACK_ID] == 0:
+        if cell[row] != NOBODY or number[TRACK_ID, row] == 0:
             continue
         at = ride_along(table, row, found, taken, first, cell_of, rules)
-        if at != NOBODY and number[main[at], TRACK_ID] > 0:
-            cell[row], number[row, CARRIER] = at, main[at]
+        if at != NOBODY and number[TRACK_ID, main[at]] > 0:
+            cell[row], number[CARRIER, row] = at, main[at]
             taken[at] += math.exp(look[row, LOG_AREA])
 
 
@@ -165,7 +193,7 @@ def judge(table, rows, first, cell_of, cost, cell):  # type: ignore[no-untyped-d
     number, value = table.number, table.value
     for row in range(rows):
         sure = 0.0
-        if cell[row] != NOBODY and number[row, CARRIER] == NOBODY:
+        if cell[row] != NOBODY and number[CARRIER, row] == NOBODY:
             own, other = 0.0, GIVE_UP
             for at in range(first[row], first[row + 1]):
                 if cell_of[at] == cell[row]:
@@ -192,58 +220,55 @@ def update(table, rows, found, cell, main, learnt, rules):  # type: ignore[no-un
     cells, prior = label.size, learnt.prior
     head, after = np.full(cells, -1, np.int32), np.full(rows, -1, np.int32)
     for row in range(rows - 1, -1, -1):
-        if number[row, CARRIER] != NOBODY:
+        if number[CARRIER, row] != NOBODY:
             after[row] = head[cell[row]]
             head[cell[row]] = row
     group = np.empty(rows + 1, np.int64)
     seen, changed = 0, np.zeros(DESCRIPTORS)
     limit, noise = 3 * np.sqrt(learnt.look), np.float32(rules.noise_um2)
+    lag = rules.lag
     for row in range(rows):
-        number[row, APART] += 1
-        if cell[row] == NOBODY:
-            number[row, MISSED] += 1
-            number[row, LABEL] = 0
+        number[APART, row] += 1
+        at = cell[row]
+        if at == NOBODY:
+            number[MISSED, row] += 1
+            number[LABEL, row] = 0
             continue
-        number[row, LABEL] = label[cell[row]]
-        number[row, MISSED], value[row, UNSEEN_S] = 0, 0.0
-        if number[row, CARRIER] != NOBODY:
-            number[row, RIDES] += 1
+        number[LABEL, row] = label[at]
+        number[MISSED, row], value[row, UNSEEN_S] = 0, 0.0
+        if number[CARRIER, row] != NOBODY:
+            number[RIDES, row] += 1
             continue
-        number[row, RIDES] = 0
-        number[row, SEEN] += 1
-        if head[cell[row]] < 0:
-            y, x = centre[cell[row], 0], centre[cell[row], 1]
-            see(state, anchor, row, y, x, prior, noise)
-            if not whole[cell[row]]:
-                continue
-            if not number[row, WHOLE]:
-                look[row] = looks[cell[row]]
-                number[row, WHOLE] = 1
-            if number[row, APART] <= rules.lag and number[row, PARTNER] != NOBODY:
-                for at in range(DESCRIPTORS):
-                    fresh[row, at] += looks[cell[row], at]
-                fresh[row, DESCRIPTORS] += 1
-            else:
-                remember(look, row, looks, cell[row], limit, changed)
-                seen += 1
+        number[RIDES, row] = 0
+        number[SEEN, row] += 1
+        if head[at] >= 0:
+            size, rider = 1, head[at]
+            group[0] = row
+            while rider >= 0:
+                group[size] = rider
+                size += 1
+                rider = after[rider]
+            share_place(table, group, size, found, at, rules)
             continue
-        size, rider = 1, head[cell[row]]
-        group[0] = row
-        while rider >= 0:
-            group[size] = rider
-            size += 1
-            rider = after[rider]
-        correct_blob(table, group, size, found, cell[row], rules)
-        for at in range(size):
-            one = group[at]
-            summarise(state, anchor, expected, one)
-        for at in range(1, size):
-            pull_together(table, row, group[at], 0.5)
-            touch(table, row, group[at])
-            touch(table, group[at], row)
-    learn_looks(changed, seen, learnt.look)
-    for row in range(rows):
+        y, x = centre[at, 0], centre[at, 1]
+        away_y, away_x = np.float32(y - anchor[row, 0]), np.float32(x - anchor[row, 1])
+        correct(state, row, away_y, away_x, noise, prior)
+        anchor[row, 0], anchor[row, 1] = y, x
         summarise(state, anchor, expected, row)
+        if not whole[at]:
+            continue
+        if not number[WHOLE, row]:
+            for kind in range(DESCRIPTORS):
+                look[row, kind] = looks[at, kind]
+            number[WHOLE, row] = 1
+        if number[APART, row] <= lag and number[PARTNER, row] != NOBODY:
+            for kind in range(DESCRIPTORS):
+                fresh[row, kind] += looks[at, kind]
+            fresh[row, DESCRIPTORS] += 1
+        else:
+            remember(look, row, looks, at, limit, changed)
+            seen += 1
+    learn_looks(changed, seen, learnt.look)
     for at in range(len(found.touching)):
         one, other = main[found.touching[at, 0]], main[found.touching[at, 1]]
         if one != NOBODY and other != NOBODY:
@@ -252,80 +277,18 @@ def update(table, rows, found, cell, main, learnt, rules):  # type: ignore[no-un
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def see(state, anchor, row, y, x, prior, noise):  # type: ignore[no-untyped-def]  # noqa: PLR0913 - columns
-    """Correct a track by the place of a cell that is its own."""
-    away_y, away_x = np.float32(y - anchor[row, 0]), np.float32(x - anchor[row, 1])
-    correct(state, row, away_y, away_x, noise, prior)
-    anchor[row, 0], anchor[row, 1] = y, x
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def find_staying(table, rows, rules, field, wells):  # type: ignore[no-untyped-def]
-    """Give which tracks go on, (row,).
-
-    Ends: unseen for too long, unseen before it was believed, expected outside the field
-    or on the blob of another for too long. In a well none ends that it holds.
-    """
-    number, expected = table.number, table.expected
-    stays = np.zeros(rows, np.bool_)
-    here = count_tracks(table, rows, wells)
-    for row in range(rows):
-        y, x = expected[row, 0], expected[row, 1]
-        inside = field[0, 0] <= y <= field[1, 0] and field[0, 1] <= x <= field[1, 1]
-        missed = number[row, MISSED]
-        known = number[row, TRACK_ID] > 0
-        coasting = missed <= rules.memory and known and inside
-        ridden = number[row, RIDES] > LONGEST_RIDE * max(rules.memory, 1)
-        well = number[row, WELL]
-        if known and well != NOBODY and here[well] <= wells.holds[well]:
-            coasting, ridden = True, False
-        stays[row] = (missed == 0 or coasting) and not ridden
-    return stays
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def end(table, rows, stays):  # type: ignore[no-untyped-def]
-    """Drop tracks, in place; gives the number left, and where each row went."""
-    number = table.number
-    left = stays.sum()
-    went = np.full(rows, NOBODY, np.int64)
-    last = left
-    for row in range(rows):
-        if stays[row] and row < left:
-            went[row] = row
-        elif row < left:  # a gap: the next track from beyond the end fills it
-            while not stays[last]:
-                last += 1
-            went[last] = row
-            last += 1
-    close_all(table, went)
-    for row in range(left):
-        if number[row, CARRIER] != NOBODY:
-            number[row, CARRIER] = went[number[row, CARRIER]]
-        for which in range(2):
-            if number[row, PARTNER + which] != NOBODY:
-                number[row, PARTNER + which] = went[number[row, PARTNER + which]]
-    return left, went
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def close_up(column, went):  # type: ignore[no-untyped-def]
-    """Put the values of a column where their tracks went."""
-    for row in range(went.size):
-        if went[row] != NOBODY and went[row] != row:
-            column[went[row]] = column[row]
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def close_all(table, went):  # type: ignore[no-untyped-def]
-    """Put the values of all columns where their tracks went."""
-    close_up(table.number, went)
-    close_up(table.value, went)
-    close_up(table.anchor, went)
-    close_up(table.state, went)
-    close_up(table.expected, went)
-    close_up(table.look, went)
-    close_up(table.fresh, went)
+def share_place(table, group, size, found, cell, rules):  # type: ignore[no-untyped-def]
+    """Correct the tracks of one blob, the first of which carries it."""
+    correct_blob(table, group, size, found, cell, rules)
+    row = group[0]
+    for at in range(size):
+        summarise(table.state, table.anchor, table.expected, group[at])
+    for at in range(1, size):
+        pull_together(table, row, group[at], 0.5)
+        touch(table, row, group[at])
+        touch(table, group[at], row)
+    for at in range(size):
+        summarise(table.state, table.anchor, table.expected, group[at])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -355,8 +318,8 @@ def step(table, rows, found, masks, learnt, rules, walks, field, wells, swapped)
     first = learnt.born[0] == 0
     if wells.holds.size:
         count_cells(wells, found.well)
-    advance(table, rows, steps, wells, learnt, rules.step_s)
-    cell, main = link(table, rows, found, masks, learnt, rules)
+    candidates = approach(table, rows, found, steps, wells, learnt, rules)
+    cell, main = link(table, rows, found, masks, candidates, learnt, rules)
     whole = np.full(found.label.size, NOBODY, np.int64)
     for new in range(main.size):
         if main[new] == NOBODY:

@@ -35,7 +35,7 @@ NOBODY = -1
     WELL,  # number of its well
 ) = range(14)
 """Columns of whole numbers of a track; `NOBODY` stands for no row and no well."""
-NUMBERS = 16  # of four bytes: a track is a line of the cache
+NUMBERS = 14
 UNSEEN_S, QUALITY, MASS = range(3)
 """Columns of values: time since it was seen, how sure the name is (0 to 1), and the
 mass before a part of it became a track of its own."""
@@ -45,7 +45,7 @@ VALUES = 3
 class Table(NamedTuple):
     """The tracks, in no order."""
 
-    number: NDArray[np.int32]  # (row, column)
+    number: NDArray[np.int32]  # (column, row): most kernels ask for one or two
     value: NDArray[np.float64]  # (row, column)
     anchor: NDArray[np.float64]  # (row, yx) from which its states measure places
     state: NDArray[np.float32]  # (row, field and walk), see `tracking.linking.motion`
@@ -78,7 +78,7 @@ class Found(NamedTuple):
 def make_table(capacity: int) -> Table:
     """Give room for so many tracks."""
     table = Table(
-        number=np.zeros((capacity, NUMBERS), np.int32),
+        number=np.zeros((NUMBERS, capacity), np.int32),
         value=np.zeros((capacity, VALUES)),
         anchor=np.zeros((capacity, 2)),
         state=np.zeros((capacity, STATE), np.float32),
@@ -86,14 +86,15 @@ def make_table(capacity: int) -> Table:
         look=np.zeros((capacity, DESCRIPTORS)),
         fresh=np.zeros((capacity, DESCRIPTORS + 1)),
     )
-    table.number[:, [CARRIER, PARTNER, PARTNER + 1, WELL]] = NOBODY
+    table.number[[CARRIER, PARTNER, PARTNER + 1, WELL]] = NOBODY
     return table
 
 
 def grow(table: Table, capacity: int) -> Table:
     """Give the same tracks with room for more."""
     new = make_table(capacity)
-    columns: zip[tuple[Any, Any]] = zip(table, new, strict=True)
+    new.number[:, : table.number.shape[1]] = table.number
+    columns: zip[tuple[Any, Any]] = zip(table[1:], new[1:], strict=True)
     for old_column, column in columns:
         column[: len(old_column)] = old_column
     return new

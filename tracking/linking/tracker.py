@@ -96,8 +96,8 @@ class Tracker:
         first = self._time_s is None
         step_s = 0.0 if self._time_s is None else time_s - self._time_s
         if not (np.isfinite(time_s) and (first or step_s > 0)):
-            self._table.number[: self._rows, LABEL] = 0
-            self._table.number[: self._rows, CARRIER] = NOBODY
+            self._table.number[LABEL, : self._rows] = 0
+            self._table.number[CARRIER, : self._rows] = NOBODY
             self._swaps = 0
             return self.present()
         if self._usual_s is None and not first:
@@ -127,7 +127,7 @@ class Tracker:
 
     def _advance(self, found: Found, segmented: Segmented, step_s: float) -> None:
         room = self._rows + 2 * found.label.size
-        if room > len(self._table.number):
+        if room > len(self._table.state):
             self._table = grow(self._table, 2 * room)
         self._rows, self._swaps = step(
             self._table,
@@ -167,28 +167,28 @@ class Tracker:
         return self._steps[step_s]
 
     def _confirm(self, frames: int) -> None:
-        number = self._table.number[: self._rows]
+        number = self._table.number[:, : self._rows]
         ready = find_ready(self._table, self._rows, frames)
-        if not number[ready, MOTHER].any():
+        if not number[MOTHER, ready].any():
             names = list(itertools.islice(self._ids, ready.size))
-            number[ready, TRACK_ID] = names
+            number[TRACK_ID, ready] = names
             return
         for row in ready.tolist():
-            if number[row, MOTHER]:
+            if number[MOTHER, row]:
                 self._divide(row)
-            number[row, TRACK_ID] = next(self._ids)
+            number[TRACK_ID, row] = next(self._ids)
 
     def _divide(self, row: int) -> None:
         # Believed only now: the parts were seen for as long as any new cell must be.
-        number = self._table.number[: self._rows]
-        mother = number[row, MOTHER]
-        number[row, MOTHER] = 0
-        for sister in np.flatnonzero(number[:, TRACK_ID] == mother):
-            number[row, PARENT] = number[sister, PARENT] = mother
-            number[sister, TRACK_ID] = next(self._ids)
+        number = self._table.number[:, : self._rows]
+        mother = number[MOTHER, row]
+        number[MOTHER, row] = 0
+        for sister in np.flatnonzero(number[TRACK_ID] == mother):
+            number[PARENT, row] = number[PARENT, sister] = mother
+            number[TRACK_ID, sister] = next(self._ids)
 
 
 def _field(info: FrameInfo, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    half_um = np.array(shape) * info.pixel_size_um / 2
-    middle_um = np.array(info.stage_yx_um)
-    return np.stack((middle_um - half_um, middle_um + half_um))
+    half_y, half_x = (size * info.pixel_size_um / 2 for size in shape)
+    y, x = info.stage_yx_um
+    return np.array(((y - half_y, x - half_x), (y + half_y, x + half_x)))

@@ -104,7 +104,7 @@ def count_cells(wells, well):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True, error_model="numpy")
 def keep_inside(table, row, wells):  # type: ignore[no-untyped-def]
     """Move what was expected of a track beyond the walls to them, for every walk."""
-    well = table.number[row, WELL]
+    well = table.number[WELL, row]
     if well == NOBODY:
         return
     radius = math.sqrt(math.exp(table.look[row, LOG_AREA]) / math.pi)
@@ -123,6 +123,6 @@ def count_tracks(table, rows, wells):  # type: ignore[no-untyped-def]
     """Give the number of believed tracks of every well."""
     here, number = np.zeros(len(wells.holds), np.int64), table.number
     for row in range(rows if here.size else 0):
-        if number[row, WELL] != NOBODY and number[row, TRACK_ID] > 0:
-            here[number[row, WELL]] += 1
+        if number[WELL, row] != NOBODY and number[TRACK_ID, row] > 0:
+            here[number[WELL, row]] += 1
     return here

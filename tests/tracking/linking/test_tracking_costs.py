@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from tracking.linking.costs import NEAREST, Rules, find_candidates, gate_um
+from tracking.linking.costs import (
+    NEAREST,
+    Rules,
+    find_candidates,
+    gate_um,
+    lay_grid,
+    make_room,
+)
 from tracking.linking.motion import begin, lay_out
 from tracking.linking.table import (
     DESCRIPTORS,
@@ -37,7 +44,7 @@ def tracks(centre_um, unseen_s=60.0):
     table.anchor[:] = centre_um
     table.state[:] = begin(count, 1.0, WALKS, WALKS.even())
     table.value[:, UNSEEN_S] = unseen_s
-    table.number[:, WHOLE] = 1
+    table.number[WHOLE] = 1
     return table
 
 
@@ -57,6 +64,18 @@ def cells(centre_um, log_area=0.0, whole=True):
     )
 
 
+def candidates(table, rows, found, blocks=1):
+    """Give the candidates of all tracks, taken so many blocks at a time."""
+    grid = lay_grid(found.centre_um, gate_um(RULES, RULES.step_s))
+    room = make_room(rows)
+    for part in np.array_split(np.arange(rows), blocks):
+        if part.size:
+            block = (int(part[0]), int(part[-1]) + 1)
+            find_candidates(table, block, found, grid, RULES, room)
+    first, cell, cost = room
+    return first, cell[: first[-1]], cost[: first[-1]]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_gate_equals_all_pairs(seed):
     """The grid finds exactly the pairs within each gate, the nearest first."""
@@ -64,7 +83,7 @@ def test_gate_equals_all_pairs(seed):
     here, there = rng.uniform(-90, 90, (40, 2)), rng.uniform(-60, 60, (50, 2))
     unseen_s = rng.uniform(0, 100, 40)
 
-    first, cell, _ = find_candidates(tracks(here, unseen_s), 40, cells(there), RULES)
+    first, cell, _ = candidates(tracks(here, unseen_s), 40, cells(there), blocks=3)
 
     away_um = np.linalg.norm(here[:, None] - there[None], axis=2)
     reach_um = np.array([gate_um(RULES, each) for each in unseen_s])
@@ -78,7 +97,7 @@ def test_crowd_is_cut_to_the_nearest():
     """Of more cells than a track considers, it takes the nearest ones."""
     there = np.stack((np.linspace(0, 5, 200), np.zeros(200)), axis=1)
 
-    first, cell, _ = find_candidates(tracks([[0.0, 0.0]]), 1, cells(there), RULES)
+    first, cell, _ = candidates(tracks([[0.0, 0.0]]), 1, cells(there))
 
     assert first.tolist() == [0, NEAREST]
     assert cell.tolist() == list(range(NEAREST))
@@ -86,8 +105,8 @@ def test_crowd_is_cut_to_the_nearest():
 
 def test_no_tracks_or_no_cells():
     """Nothing on either side gives no candidates."""
-    first, _, _ = find_candidates(tracks([]), 0, cells([[0.0, 0.0]]), RULES)
-    second, _, _ = find_candidates(tracks([[0.0, 0.0]]), 1, cells([]), RULES)
+    first, _, _ = candidates(tracks([]), 0, cells([[0.0, 0.0]]))
+    second, _, _ = candidates(tracks([[0.0, 0.0]]), 1, cells([]))
 
     assert first.tolist() == [0]
     assert second.tolist() == [0, 0]
@@ -97,7 +116,7 @@ def test_other_size_costs_more():
     """Of two cells at the same distance the one of the same area is cheaper."""
     found = cells([[0.0, 3.0], [0.0, -3.0]], np.log([1.0, 2.0]))
 
-    _, cell, cost = find_candidates(tracks([[0.0, 0.0]]), 1, found, RULES)
+    _, cell, cost = candidates(tracks([[0.0, 0.0]]), 1, found)
 
     same, other = cost[np.argsort(cell)]
     assert other > same + 1
@@ -107,7 +126,7 @@ def test_cut_cell_is_not_judged_by_its_area():
     """The area of a cell cut by the border does not enter the cost."""
     place = [[0.0, 0.0]]
 
-    _, _, whole = find_candidates(tracks(place), 1, cells(place), RULES)
-    _, _, cut = find_candidates(tracks(place), 1, cells(place, -1.0, False), RULES)
+    _, _, whole = candidates(tracks(place), 1, cells(place))
+    _, _, cut = candidates(tracks(place), 1, cells(place, -1.0, False))
 
     assert cut.tolist() == whole.tolist()
