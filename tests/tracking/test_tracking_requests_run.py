@@ -2,13 +2,13 @@
 
 import numpy as np
 import useq
-from tracking_scenes import make_scene
 
 from acquisition.clock import Clock
 from acquisition.schedule import EventSource
 from configs.events import Events, PredictedContactRule, Trigger
 from configs.schema import Forecasting, Tracking
 from tests.acquisition.microscopes import Taken, drive, open_demo
+from tests.tracking.tracking_scenes import make_scene
 from tracking.stage import TrackingStage
 
 STEP_S = 60.0

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tracking_scenes import make_scene
 
 from acquisition.records import read_only
 from configs.events import Events, Trigger
 from configs.schema import Forecasting, Tracking
+from tests.tracking.tracking_scenes import make_scene
 from tracking.events.contacts import masks_meet
 from tracking.linking.step import step
 from tracking.revisions.window import find_doubts

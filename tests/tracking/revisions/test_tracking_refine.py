@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
-from tracking_scenes import make_scene
 
 from acquisition.records import Tracks
 from configs.schema import Tracking
+from tests.tracking.tracking_scenes import make_scene
 from tracking.revisions.refine import Refiner, observe, pairs_in_contact, rules_of
 from tracking.revisions.solver import EpisodeSolver
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from samples import make_cells, make_tracks
-from tracking_scenes import walk
 
 from acquisition.errors import BadModel
 from configs.schema import Forecasting
+from tests.tracking.tracking_scenes import walk
 from tracking.forecasts.card import FORECASTS, load_forecast, save_forecast
 from tracking.forecasts.forecaster import (
     BANK,

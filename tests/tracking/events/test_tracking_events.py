@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from plain_evidence import make_evidence
-from tracking_scenes import make_scene
 
 from configs.events import ContactRule, DeathRule, Events
 from configs.schema import Tracking
+from tests.tracking.tracking_scenes import make_scene
 from tracking.events.contacts import masks_meet
 from tracking.events.evidence import foreign_evidence, load_evidence
 from tracking.events.histories import Histories

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from samples import make_cells, make_tracks
-from tracking_scenes import walk
 
 from acquisition.records import BAND_SIGMAS, CellState
 from configs.schema import Forecasting
+from tests.tracking.tracking_scenes import walk
 from tracking.forecasts.forecaster import MODELS, Forecaster, measured_centres
 from tracking.forecasts.rolling import MOST_WAITING, Made, Scores
 

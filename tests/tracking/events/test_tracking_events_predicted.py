@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from plain_evidence import make_evidence
 from samples import make_tracks
-from tracking_scenes import make_scene
 
 from acquisition.records import Forecast
 from configs.events import (
@@ -17,6 +16,7 @@ from configs.events import (
     PredictedContactRule,
 )
 from configs.schema import Tracking
+from tests.tracking.tracking_scenes import make_scene
 from tracking.events.histories import Histories
 from tracking.events.predictions import (
     PredictedContacts,

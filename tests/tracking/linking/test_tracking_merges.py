@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tracking_scenes import make_scene
 
 from configs.schema import Chip, Tracking
+from tests.tracking.tracking_scenes import make_scene
 from tracking.linking.tracker import Tracker
 
 FAST = Tracking(max_speed_um_per_min=20.0)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tracking_scenes import make_scene, walk
 
 from configs.schema import Tracking
+from tests.tracking.tracking_scenes import make_scene, walk
 from tracking.linking.tracker import Tracker
 
 SETTINGS = Tracking()
