@@ -29,6 +29,13 @@ def add_bench_tracking(benches: Any, new: New) -> None:
     bench.add_argument("--scene", help="only this one: A, B or wells")
     bench.add_argument("--cells", type=int, help="only this number: 50, 500 or 5000")
     bench.add_argument("--seeds", type=int, default=5, metavar="N")
+    bench.add_argument(
+        "--budget",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="processor time of another tracker on a row; then it begins no more seeds",
+    )
 
 
 def _bench(options: argparse.Namespace) -> Answer:
@@ -42,14 +49,14 @@ def _bench(options: argparse.Namespace) -> Answer:
             thin = _thin(options.thin)
             result = bench_real_tracks(options.tracks, thin, scale, tell)
             return Answer(DONE, result, rows_text(result["rows"]))
-        chosen: dict[str, Any] = {"seeds": options.seeds}
+        chosen: dict[str, Any] = {"seeds": options.seeds, "budget_s": options.budget}
         if options.scene:
             chosen["scenes"] = (options.scene,)
         if options.cells:
             chosen["cells"] = (options.cells,)
         result = bench_tracking(Wishes(**chosen), tell)
     rows = [{key: row[key] for key in SHOWN} for row in result["rows"]]
-    parts = [rows_text(rows), *result["left_out"]]
+    parts = [rows_text(rows), *result["left_out"], *result["over_budget"]]
     if result["stage"]:
         parts += ["whole stage, scene A", rows_text(result["stage"])]
     return Answer(DONE, result, "\n".join(parts))

@@ -4,6 +4,10 @@ Everything runs in one thread. ``ms_per_frame`` is processor time: of vigil the 
 of a step, of a peer the whole call over its frames. Quality is the mean over seeds with
 its interval over them. vigil is told no motion: only the gate and the memory that all
 others have too.
+
+A slow peer gets the first frames of a scene of thousands of cells only; its row says
+how many, and what vigil has reached on the same. A peer that has spent its budget of
+processor time on a row begins no further seed, and the answer says so.
 """
 
 import time
@@ -35,6 +39,8 @@ from tracking.metrics import TrackScore
 
 FRAMES = {50: 100, 500: 40, 5000: 8}
 """Frames of a scene by its number of cells."""
+MANY = 1000
+"""From so many cells on a slow peer gets fewer frames."""
 GATE, NEAR = 20.0, 8.0
 """Gate of all trackers on the dishes, and how near a match lies."""
 APART_FRAMES = 3
@@ -46,7 +52,7 @@ FIRST_SEED = 3
 """With it plain Hungarian linking has MOTA 0.877 and trackpy 0.909 on A, N = 50."""
 FEWEST_PEERS = 3
 QUALITY = ("mota", "idf1", "switches_per_1000")
-SHOWN = ("tracker", "scene", "n", "ms_per_frame", *QUALITY, "slower")
+SHOWN = ("tracker", "scene", "n", "frames", "seeds", "ms_per_frame", *QUALITY, "slower")
 
 Tell = Callable[[str, float], None]
 """What is being done, and what share of it is done."""
@@ -59,6 +65,8 @@ class Wishes:
     scenes: tuple[str, ...] = ("A", "B", "wells")
     cells: tuple[int, ...] = tuple(FRAMES)
     seeds: int = 5
+    budget_s: float = 60.0
+    """Processor time of a peer for a row, after which it begins no further seed."""
 
     def check(self) -> None:
         """Refuse what cannot be measured.
@@ -81,6 +89,8 @@ class Wishes:
         ]
         if not 1 <= self.seeds <= 100:
             faults.append(f"--seeds: give 1 to 100 (given: {self.seeds})")
+        if not self.budget_s > 0:
+            faults.append(f"--budget: give seconds above 0 (given: {self.budget_s:g})")
         if faults:
             raise BadConfig("bench tracking", faults)
 
@@ -123,8 +133,9 @@ def bench_tracking(wishes: Wishes, tell: Tell = lambda *_: None) -> dict[str, An
     -------
     dict
         ``rows``, the versions of the ``peers``, who is ``absent`` and what was
-        ``left_out``, why; ``crossings``: names mixed up with and without the contact
-        term; ``masks_ms_per_frame`` of a step at 500 cells with their masks;
+        ``left_out``, why, and who went ``over_budget``; ``crossings``: names mixed up
+        with and without the contact term; ``masks_ms_per_frame`` of a step at 500 cells
+        with their masks;
         ``stage``: milliseconds a frame of the whole stage, by number of cells.
 
     Raises
@@ -137,18 +148,19 @@ def bench_tracking(wishes: Wishes, tell: Tell = lambda *_: None) -> dict[str, An
     _warm_up(peers)
     kinds = list(_kinds(wishes))
     rows: list[dict[str, Any]] = []
-    left_out = [f"{name}: {why}" for name, why in ABSENT.items()]
     for done, (scene, n) in enumerate(kinds):
         tell(f"scene {scene}, {n} cells", done / len(kinds))
-        slow = [peer for peer in peers if scene != "wells" and n > peer.largest]
-        left_out += [f"{peer.name} at {n} cells: it takes too long" for peer in slow]
-        rest = [peer for peer in peers if peer not in slow]
-        rows += _rows([_make(scene, n, seed) for seed in _seeds(wishes)], rest)
+        trials = [make_trial(scene, n, seed) for seed in _seeds(wishes)]
+        rows += compare(trials, peers, wishes.budget_s)
     return {
         "rows": rows,
         "peers": {peer.name: peer.version for peer in peers},
         "absent": [*ABSENT, *(peer.name for peer in PEERS if peer not in peers)],
-        "left_out": left_out,
+        "left_out": [f"{name}: {why}" for name, why in ABSENT.items()],
+        "budget_s": wishes.budget_s,
+        "over_budget": [
+            _overrun(row) for row in rows if row["cpu_s"] > wishes.budget_s
+        ],
         "crossings": _crossings(wishes),
         "masks_ms_per_frame": _with_masks(),
         "stage": [_stage(n) for scene, n in kinds if scene == "A"],
@@ -156,7 +168,7 @@ def bench_tracking(wishes: Wishes, tell: Tell = lambda *_: None) -> dict[str, An
 
 
 def _stage(n: int) -> dict[str, Any]:
-    trial = _make("A", n, FIRST_SEED)
+    trial = make_trial("A", n, FIRST_SEED)
     return {"n": n, **time_stage(trial.made, trial.settings, FRAME_S)}
 
 
@@ -170,7 +182,8 @@ def _kinds(wishes: Wishes) -> Iterator[tuple[str, int]]:
             yield scene, n
 
 
-def _make(scene: str, n: int, seed: int) -> Trial:
+def make_trial(scene: str, n: int, seed: int) -> Trial:
+    """Give a scene by name, number of cells and seed, and how it is read."""
     if scene == "wells":
         options = Tracking(
             max_speed_um_per_min=WELL_GATE,
@@ -212,13 +225,26 @@ def _moved(
     return np.column_stack((objects[:, :2] + away, objects[:, 2]))
 
 
-def _rows(trials: list[Trial], peers: list[Peer]) -> list[dict[str, Any]]:
+def compare(
+    trials: list[Trial], peers: tuple[Peer, ...], budget_s: float
+) -> list[dict[str, Any]]:
+    """Give the rows of vigil and of every peer on the scenes of some seeds.
+
+    A row of a peer says how many frames and seeds it is of; where they are fewer,
+    ``vigil_there`` is what vigil reached on the same.
+    """
     ours = [_ours(trial) for trial in trials]
     rows = [_row("vigil", trials, ours)]
     for peer in peers:
-        rows.append(_row(peer.name, trials, [_theirs(peer, one) for one in trials]))
-        times_slower = rows[-1]["ms_per_frame"] / rows[0]["ms_per_frame"]
-        rows[-1]["slower"] = round(times_slower, 1)
+        done = _in_budget(peer, trials, budget_s)
+        row = _row(peer.name, trials[: len(done)], done)
+        row["slower"] = round(row["ms_per_frame"] / rows[0]["ms_per_frame"], 1)
+        row["cpu_s"] = round(_cpu_s(done), 1)
+        if (row["frames"], row["seeds"]) != (rows[0]["frames"], rows[0]["seeds"]):
+            same = [_cut(one, row["frames"]) for one in ours[: len(done)]]
+            there = _row("vigil", trials[: len(done)], same)
+            row["vigil_there"] = {key: there[key] for key in QUALITY}
+        rows.append(row)
     if trials[0].scene == "wells":
         later = [Tracked(one.filled, one.ms_per_frame, one.filled) for one in ours]
         rows.insert(1, _row("vigil after the lag", trials, later))
@@ -229,25 +255,56 @@ def _ours(trial: Trial) -> Tracked:
     return track(trial.made.found, trial.settings, FRAME_S)
 
 
+def _in_budget(peer: Peer, trials: list[Trial], budget_s: float) -> list[Tracked]:
+    """Give what a peer made of the scenes, until its budget is spent."""
+    done: list[Tracked] = []
+    for trial in trials:
+        if _cpu_s(done) <= budget_s:
+            done.append(_theirs(peer, trial))
+    return done
+
+
 def _theirs(peer: Peer, trial: Trial) -> Tracked:
+    found = trial.made.found
+    if trial.scene in DISHES and trial.n >= MANY:
+        found = found[: peer.frames]
     began = time.process_time()
-    shown = peer.track(trial.made.found, trial.gate)
+    shown = peer.track(found, trial.gate)
     spent = time.process_time() - began
-    return Tracked(shown, 1e3 * spent / len(trial.made.found), shown)
+    return Tracked(shown, 1e3 * spent / len(found), shown)
+
+
+def _cut(one: Tracked, frames: int) -> Tracked:
+    return Tracked(one.shown[:frames], one.ms_per_frame, one.filled[:frames])
+
+
+def _cpu_s(done: list[Tracked]) -> float:
+    return sum(1e-3 * one.ms_per_frame * len(one.shown) for one in done)
+
+
+def _overrun(row: dict[str, Any]) -> str:
+    return (
+        f"{row['tracker']}, scene {row['scene']}, {row['n']} cells: {row['cpu_s']} s "
+        f"of processor time for {row['seeds']} seeds of {row['frames']} frames, which "
+        "is over the budget; no further seed was begun"
+    )
 
 
 def _row(name: str, trials: list[Trial], done: list[Tracked]) -> dict[str, Any]:
     scores = [
-        score(trial.made.truth, tracked.shown, trial.near)
+        score(trial.made.truth[: len(tracked.shown)], tracked.shown, trial.near)
         for trial, tracked in zip(trials, done, strict=True)
     ]
     row: dict[str, Any] = {
         "tracker": name,
         "scene": trials[0].scene,
         "n": trials[0].n,
+        "frames": len(done[0].shown),
+        "seeds": len(trials),
         "ms_per_frame": round(float(np.median([one.ms_per_frame for one in done])), 4),
         "slower": None,
-        "seeds": len(trials),
+        "cpu_s": 0.0,
+        "vigil_there": None,
         "intervals": {},
     }
     for key in QUALITY:
@@ -266,7 +323,7 @@ def _per_well(scores: list[TrackScore]) -> float:
 
 
 def _warm_up(peers: tuple[Peer, ...]) -> None:
-    trial = _make("A", 50, 0)
+    trial = make_trial("A", 50, 0)
     few = Trial(
         "A", 50, 0, Scene(trial.made.truth[:4], trial.made.found[:4]), *_reading(trial)
     )
@@ -305,7 +362,7 @@ def count_mixed_up(made: Scene, weight: float) -> int:
 
 def _with_masks() -> float:
     """Give the time of a step at 500 cells of scene A with their label maps."""
-    trial = _make("A", 500, FIRST_SEED)
+    trial = make_trial("A", 500, FIRST_SEED)
     labels = [_drawn(objects) for objects in trial.made.found]
     return round(
         track(trial.made.found, trial.settings, FRAME_S, labels).ms_per_frame, 4

@@ -33,7 +33,7 @@ class Peer:
     name: str
     package: str
     track: Callable[[Objects, float], Shown]  # of the frames and the gate
-    largest: int  # cells beyond which it takes too long to be measured
+    frames: int  # that it gets of a scene of thousands of cells: fewer if it is slow
 
     @property
     def version(self) -> str | None:
@@ -143,10 +143,10 @@ def bytetrack(frames: Objects, gate: float) -> Shown:  # noqa: ARG001 - boxes ha
 
 
 PEERS = (
-    Peer("trackpy", "trackpy", trackpy, 5000),
-    Peer("laptrack", "laptrack", laptrack, 500),
-    Peer("ByteTrack", "trackers", bytetrack, 500),
-    Peer("scipy Hungarian", "scipy", hungarian, 5000),
+    Peer("trackpy", "trackpy", trackpy, 8),
+    Peer("laptrack", "laptrack", laptrack, 3),
+    Peer("ByteTrack", "trackers", bytetrack, 3),
+    Peer("scipy Hungarian", "scipy", hungarian, 8),
 )
 ABSENT = {"norfair": "it refuses NumPy 2 and cannot be installed beside vigil"}
 

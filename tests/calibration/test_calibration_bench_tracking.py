@@ -5,7 +5,13 @@ import pytest
 
 from acquisition.errors import BadConfig, RunFailed
 from calibration.benchmarks import tracking, tracking_peers
-from calibration.benchmarks.tracking import Wishes, bench_tracking, count_mixed_up
+from calibration.benchmarks.tracking import (
+    Wishes,
+    bench_tracking,
+    compare,
+    count_mixed_up,
+    make_trial,
+)
 from calibration.benchmarks.tracking_figures import score, track
 from calibration.benchmarks.tracking_peers import PEERS, hungarian
 from calibration.benchmarks.tracking_real import bench_real_tracks
@@ -81,6 +87,31 @@ def test_too_few_peers_are_no_comparison(monkeypatch):
         bench_tracking(Wishes(seeds=1))
 
 
+def test_a_peer_over_its_budget_begins_no_further_seed():
+    """The row says how many seeds there were, and what vigil reached on the same."""
+    trials = [make_trial("A", 50, seed) for seed in (3, 4)]
+    plain = tracking_peers.Peer("plain", "scipy", hungarian, 8)
+
+    alone, row = compare(trials, (plain,), budget_s=1e-9)
+    _, whole = compare(trials, (plain,), budget_s=60.0)
+
+    assert (alone["seeds"], row["seeds"], whole["seeds"]) == (2, 1, 2)
+    assert row["vigil_there"]["mota"] > row["mota"]
+    assert whole["vigil_there"] is None
+
+
+def test_a_slow_peer_gets_fewer_frames_of_many_cells(monkeypatch):
+    """Of a large scene it is scored on those that it got, beside vigil on the same."""
+    monkeypatch.setattr(tracking, "MANY", 50)
+    slow = tracking_peers.Peer("slow", "scipy", hungarian, 3)
+
+    ours, row = compare([make_trial("A", 50, 3)], (slow,), budget_s=60.0)
+
+    assert (ours["frames"], row["frames"]) == (100, 3)
+    assert row["mota"] > 0.8
+    assert row["vigil_there"]["mota"] > 0.9
+
+
 def test_the_whole_stage_is_timed():
     """Tracks, forecasts and events of a scene have a median and a longest frame."""
     made = make_dish(DISHES["A"], 50, 4, seed=3)
@@ -92,7 +123,8 @@ def test_the_whole_stage_is_timed():
 
 
 @pytest.mark.parametrize(
-    "wishes", [Wishes(scenes=("C",)), Wishes(cells=(7,)), Wishes(seeds=0)]
+    "wishes",
+    [Wishes(scenes=("C",)), Wishes(cells=(7,)), Wishes(seeds=0), Wishes(budget_s=0)],
 )
 def test_unknown_wishes_are_refused(wishes):
     """A scene, a number of cells or of seeds that there is none of is named."""
