@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from acquisition.errors import BadConfig
 from app.model_commands import DONE, Answer, New
 from app.tables import pages_text
 
@@ -13,18 +14,38 @@ def add_report(commands: Any, new: New) -> None:
     report = new(commands, "report", "how cells moved, and their read-outs", _report)
     report.add_argument("run", type=Path, help="run directory")
     report.add_argument(
-        "--output", type=Path, metavar="DIR", help="write cells.csv and motion.csv"
+        "--output", type=Path, metavar="DIR", help="write the tables there"
+    )
+    report.add_argument(
+        "--group",
+        action="append",
+        default=[],
+        metavar="NAME=PATTERN,...",
+        help="positions or wells (r2c5) of a condition, with * and ?; may be repeated",
     )
 
 
 def _report(options: argparse.Namespace) -> Answer:
     from calibration.motion_report import report_run
 
-    result = report_run(options.run, options.output)
+    result = report_run(options.run, options.output, _conditions(options.group))
     pages = (
         ("motion", result["motion"]),
         ("slopes of the moments in time", result["exponents"]),
         ("masks moved by their forecast, and copied", result["maps"]),
-        ("read-outs by fate, mean and standard error", result["groups"]),
+        ("read-outs by fate, mean and standard error", result["fates"]),
+        ("read-outs by group, mean and standard error", result["groups"]),
+        ("wells", result["wells"]),
+        ("wells by group, mean and standard error", result["well_groups"]),
     )
     return Answer(DONE, result, pages_text(pages))
+
+
+def _conditions(said: list[str]) -> dict[str, tuple[str, ...]]:
+    conditions = {}
+    for one in said:
+        name, equals, patterns = one.partition("=")
+        if not (name and equals and patterns):
+            raise BadConfig("--group", [f"{one!r}: write NAME=PATTERN,PATTERN..."])
+        conditions[name] = tuple(patterns.split(","))
+    return conditions

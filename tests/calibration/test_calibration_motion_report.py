@@ -7,7 +7,8 @@ import pytest
 from scored_runs import STEP_S, record_run
 
 from calibration.mask_forecast import iou, move_masks
-from calibration.motion_report import READ_OUTS, TrackTable, motion_of, report_run
+from calibration.motion_report import motion_of, report_run
+from calibration.read_outs import READ_OUTS, TrackTable
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,8 @@ def test_every_track_has_a_row_of_read_outs(report):
     assert len(rows) == result["cells"] >= 100
     assert len(died) <= 2
     assert {row["fate"] for row in rows} >= {"lives on"}
+    assert {row["fate"] for row in result["fates"]} >= {"lives on"}
+    assert sum(row["count"] for row in result["groups"]) == len(rows)
 
 
 def test_cells_that_stay_have_no_speed_and_the_mover_its_own(report):
