@@ -22,14 +22,14 @@ def test_the_newest_frame_wins_and_the_account_is_exact() -> None:
     """A slow subscriber gets the newest frame; made = delivered + replaced + rest."""
     publisher = Publisher()
     subscriber = Subscriber(publisher.address, "analysis", "newest")
-    assert publisher.wait_for(["analysis"], 2.0) == []
+    assert publisher.wait_for(["analysis"], 30.0) == []
 
     for sequence in range(1, 11):
         publisher.publish(make_frame(sequence))
     subscriber.ready()
-    first = subscriber.receive(2000)
+    first = subscriber.receive(30_000)
     subscriber.ready()
-    publisher.wait_idle("analysis", 2.0)
+    publisher.wait_idle("analysis", 30.0)
     (count,) = publisher.counts()
     subscriber.close()
     publisher.close()
@@ -43,16 +43,16 @@ def test_the_recorder_gets_every_frame_in_order() -> None:
     """The lossless queue replaces nothing, however slow its reader."""
     publisher = Publisher()
     subscriber = Subscriber(publisher.address, "recorder", "all")
-    publisher.wait_for(["recorder"], 2.0)
+    publisher.wait_for(["recorder"], 30.0)
 
     for sequence in range(1, 21):
         publisher.publish(make_frame(sequence))
     got = []
     for _ in range(20):
         subscriber.ready()
-        got.append(subscriber.receive(2000).info.sequence)
+        got.append(subscriber.receive(30_000).info.sequence)
     subscriber.ready()
-    idle = publisher.wait_idle("recorder", 2.0)
+    idle = publisher.wait_idle("recorder", 30.0)
     subscriber.close()
     publisher.close()
 
@@ -65,12 +65,12 @@ def test_what_is_not_for_the_analysis_pushes_nothing_out() -> None:
     publisher = Publisher()
     analysis = Subscriber(publisher.address, "analysis", "newest")
     recorder = Subscriber(publisher.address, "recorder", "all")
-    assert publisher.wait_for(["analysis", "recorder"], 2.0) == []
+    assert publisher.wait_for(["analysis", "recorder"], 30.0) == []
 
     publisher.publish(make_frame(1))
     publisher.publish(make_frame(2), to=("recorder",))
     analysis.ready()
-    first = analysis.receive(2000)
+    first = analysis.receive(30_000)
     counts = {count.subscriber: count.made for count in publisher.counts()}
     for end in (analysis, recorder, publisher):
         end.close()
@@ -83,15 +83,15 @@ def test_a_restarted_recorder_gets_its_frame_again() -> None:
     """What the dead recorder did not acknowledge is sent to the new one."""
     publisher = Publisher()
     first = Subscriber(publisher.address, "recorder", "all")
-    publisher.wait_for(["recorder"], 2.0)
+    publisher.wait_for(["recorder"], 30.0)
     publisher.publish(make_frame(1))
     first.ready()
-    assert first.receive(2000).info.sequence == 1
+    assert first.receive(30_000).info.sequence == 1
     first.close()
 
     second = Subscriber(publisher.address, "recorder", "all")
     second.ready()
-    again = second.receive(2000)
+    again = second.receive(30_000)
     second.close()
     publisher.close()
 
@@ -102,16 +102,16 @@ def test_a_restarted_publisher_is_found_again() -> None:
     """A subscriber that waited for a dead publisher is served by its successor."""
     first = Publisher()
     subscriber = Subscriber(first.address, "recorder", "all")
-    first.wait_for(["recorder"], 2.0)
+    first.wait_for(["recorder"], 30.0)
     subscriber.ready()
     first.close()
 
     second = Publisher(first.address)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while second.wait_for(["recorder"], 0.0) and time.monotonic() < deadline:
         subscriber.receive(100)
     second.publish(make_frame(7))
-    got = subscriber.receive(2000)
+    got = subscriber.receive(30_000)
     subscriber.close()
     second.close()
 
@@ -122,10 +122,10 @@ def test_light_records_need_no_credit() -> None:
     """A skip arrives although no frame was asked for."""
     publisher = Publisher()
     subscriber = Subscriber(publisher.address, "display", "notes")
-    publisher.wait_for(["display"], 2.0)
+    publisher.wait_for(["display"], 30.0)
 
     publisher.tell(Skip(3, 1.0, "camera", "frame missing"))
-    note = subscriber.receive(2000)
+    note = subscriber.receive(30_000)
     subscriber.close()
     publisher.close()
 
@@ -138,24 +138,25 @@ def test_garbage_on_the_sockets_is_counted_and_harmless() -> None:
     context = zmq.Context()
     for address in (publisher.address, inbox.address):
         with context.socket(zmq.DEALER) as stranger:
-            stranger.linger = 500
+            stranger.linger = 30_000  # until it is sent
             stranger.connect(address)
             stranger.send_multipart([b"\x00\xffnonsense", b"x" * 1000])
     context.term()
     outbox = Outbox(inbox.address)
     outbox.send(Command("ping"))
 
-    got = [inbox.receive(1000), inbox.receive(1000)]
-    deadline = time.monotonic() + 2
-    while publisher.garbage == 0 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    got = []
+    deadline = time.monotonic() + 30
+    while not (publisher.garbage and inbox.garbage and got):
+        assert time.monotonic() < deadline
+        got += [item[1] for item in [inbox.receive(100)] if item]
     outbox.close()
     inbox.close()
     publisher.close()
 
     assert publisher.garbage == 1
     assert inbox.garbage == 1
-    assert Command("ping") in [item[1] for item in got if item]
+    assert got == [Command("ping")]
 
 
 def test_an_inbox_answers_its_sender() -> None:
@@ -163,11 +164,11 @@ def test_an_inbox_answers_its_sender() -> None:
     inbox = Inbox()
     outbox = Outbox(inbox.address)
     outbox.send(Command("run"))
-    received = inbox.receive(2000)
+    received = inbox.receive(30_000)
     assert received is not None
 
     inbox.answer(received[0], Command("ping"))
-    answer = outbox.receive(2000)
+    answer = outbox.receive(30_000)
     outbox.close()
     inbox.close()
 

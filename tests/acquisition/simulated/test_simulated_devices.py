@@ -56,9 +56,10 @@ def test_a_core_waits_until_the_stage_has_settled(core: CMMCorePlus) -> None:
 
     core.setXYPosition(10.0, 0.0)
     busy = core.deviceBusy("XY")
+    asked_s = time.monotonic() - began
     core.waitForDevice("XY")
 
-    assert busy
+    assert busy or asked_s >= 0.08  # the machine was busier than the stage
     assert time.monotonic() - began >= 0.08
 
 
