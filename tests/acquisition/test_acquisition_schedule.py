@@ -281,7 +281,7 @@ def test_close_ends_a_waiting_run_as_completed(demo: Microscope) -> None:
         time.sleep(0.01)
 
     source.close()
-    run.join(5)
+    run.join(60)
 
     assert ends == ["completed"]
     (reply,) = source.replies()
