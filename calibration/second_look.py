@@ -122,7 +122,7 @@ def look_again(
     if frames:
         said += refiner.finish(frames[-1])
     rows = _rows(run, frames, RevisedNames(said))
-    _smooth(rows, tracking.refine.smoothness)
+    _smooth(rows, refiner.smoothness)
     return SecondLook(tuple(said), rows, refiner.left_out)
 
 

@@ -226,8 +226,11 @@ class Refine(Section):
     """Smooth at a lag of lag_frames, record the places that result."""
     contacts: bool = True
     """Look again, in the background, at who is who after a contact."""
-    smoothness: float = Field(1.0, ge=0, le=1e6)
-    """Weight of the smoothness of a course beside the fidelity to its centres."""
+    smoothness: Literal["auto"] | Annotated[float, Field(ge=0, le=1e6)] = "auto"
+    """Weight of the smoothness of a course beside the fidelity to its centres.
+
+    ``auto``: as the noise of the centres asks for, learnt from all courses.
+    """
 
 
 class Chip(Section):

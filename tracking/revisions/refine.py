@@ -20,6 +20,7 @@ from acquisition.records import Cells, FrameInfo, Refined, Revision, Tracks
 from configs.schema import Refine, Tracking
 from tracking.revisions.episodes import LOOKS, EpisodeLog, Moment
 from tracking.revisions.robust import Rules, Walls
+from tracking.revisions.roughness import ASSUMED
 from tracking.revisions.solver import PATIENCE_S, Answer, EpisodeSolver, Job
 from tracking.revisions.window import Final, Sighting, Window
 
@@ -31,9 +32,13 @@ WORTH_SAYING_SIGMAS = 2.0
 
 
 def rules_of(tracking: Tracking) -> Rules:
-    """Give what courses may do from the section ``[tracking]``."""
+    """Give what courses may do from the section ``[tracking]``.
+
+    A contact is too short to learn a smoothness from: there ``auto`` is the usual one.
+    """
+    smoothness = tracking.refine.smoothness
     return Rules(
-        lam=tracking.refine.smoothness,
+        lam=ASSUMED if smoothness == "auto" else smoothness,
         noise_um=tracking.localisation_um,
         max_speed_um_per_s=tracking.max_speed_um_per_min / 60,
     )
@@ -69,12 +74,19 @@ class Refiner:
         self._solver = solver
         self._ids = itertools.count(1) if ids is None else ids
         noise_um = tracking.localisation_um
-        self._window = Window(tracking.lag_frames, self._rules.lam, noise_um)
+        wanted = tracking.refine.smoothness
+        lam = None if wanted == "auto" else wanted
+        self._window = Window(tracking.lag_frames, lam, noise_um)
         self._episodes = EpisodeLog()
         self._waiting: deque[_Waiting] = deque()
         self._crowded = 0
         self._frames = 0
         self._time_s = -np.inf
+
+    @property
+    def smoothness(self) -> float:
+        """Weight of the smoothness of courses, as set or as learnt until now."""
+        return self._window.smoothness
 
     @property
     def left_out(self) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from tracking.revisions.roughness import Roughness
 from tracking.revisions.smoothing import (
     DETECTED,
     FILLED,
@@ -57,14 +58,16 @@ class Window:
     lag_frames
         Frames after which a place is final.
     lam
-        Weight of the smoothness, see `tracking.revisions.smoothing`.
+        Weight of the smoothness, see `tracking.revisions.smoothing`; ``None``: as the
+        noise of the centres asks for, see `tracking.revisions.roughness`.
     noise_um
         Standard deviation of a measured centre on each axis.
     """
 
-    def __init__(self, lag_frames: int, lam: float, noise_um: float) -> None:
+    def __init__(self, lag_frames: int, lam: float | None, noise_um: float) -> None:
         self._length = lag_frames + 1
         self._lam = lam
+        self._roughness = Roughness()
         self._noise_um2 = noise_um**2
         self._ids = np.empty(0, np.int64)
         self._places: Places = np.empty((0, 0, 2))
@@ -75,6 +78,11 @@ class Window:
         self._time_s: list[float] = []
 
     @property
+    def smoothness(self) -> float:
+        """Weight of the smoothness as it is now."""
+        return self._roughness.smoothness if self._lam is None else self._lam
+
+    @property
     def begins(self) -> int:
         """The oldest frame in the window, 0 before there is one."""
         return self._sequence[0] if self._sequence else 0
@@ -82,11 +90,13 @@ class Window:
     def push(self, sighting: Sighting) -> Final | None:
         """Take one frame, later than the last; give what became final with it."""
         self._append(sighting)
+        self._roughness.learn(np.array(self._time_s), self._places, self._seen)
+        lam = self.smoothness
         terms = differences(np.array(self._time_s))
         if len(self._time_s) > self._length:
             weight = np.where(self._seen[:, 0], DETECTED, FILLED)
             oldest = np.ascontiguousarray(self._places[:, 0])
-            eliminate(oldest, weight, self._begin, terms[0], self._lam, self._prior)
+            eliminate(oldest, weight, self._begin, terms[0], lam, self._prior)
             self._places = np.ascontiguousarray(self._places[:, 1:])
             self._seen = np.ascontiguousarray(self._seen[:, 1:])
             self._begin = np.maximum(self._begin - 1, 0)
@@ -96,9 +106,7 @@ class Window:
         if len(self._time_s) < self._length:
             return None
         weight = np.where(self._seen, DETECTED, FILLED)
-        smoothed = smooth(
-            self._places, weight, self._begin, terms, self._lam, self._prior
-        )
+        smoothed = smooth(self._places, weight, self._begin, terms, lam, self._prior)
         return self._final(smoothed)
 
     def _append(self, sighting: Sighting) -> None:

@@ -114,3 +114,22 @@ def test_an_exchange_of_names_is_seen_backwards():
 
     assert doubts.pop(4) == [1, 2]
     assert not any(doubts.values())
+
+
+@pytest.mark.parametrize(
+    ("speed_um", "noise_um", "low", "high"),
+    [(2.0, 0.0, 0.0, 0.05), (2.0, 1.0, 0.1, 0.6), (0.2, 1.0, 1.5, 100.0)],
+)
+def test_the_smoothness_follows_the_noise_of_the_centres(
+    speed_um: float, noise_um: float, low: float, high: float
+) -> None:
+    """Exact centres are left alone; the noisier they are, the smoother the course."""
+    rng = np.random.default_rng(5)
+    places = np.cumsum(rng.normal(0, speed_um, (40, 200, 2)), axis=0)
+    window = Window(5, None, 1.0)
+    ids, seen = np.arange(1, 201), np.ones(200, bool)
+    for frame, here in enumerate(places + rng.normal(0, noise_um, places.shape)):
+        window.push(Sighting(frame, 60.0 * frame, ids, here, seen))
+
+    assert low <= window.smoothness <= high
+    assert Window(5, 3.0, 1.0).smoothness == 3.0
