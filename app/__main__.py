@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from acquisition.errors import BadInput, VigilError
+from app.bench_commands import add_bench_log_and_display
 from app.forecast_commands import add_bench_forecast
 from app.model_commands import Answer, add_model_commands
 from app.report_commands import add_report
@@ -186,6 +187,7 @@ def _add_bench(commands: Any) -> None:
     _add_bench_inference(benches)
     add_bench_forecast(benches, _new_answering)
     add_bench_tracking(benches, _new_answering)
+    add_bench_log_and_display(benches, _new_answering)
 
 
 def _add_bench_inference(benches: Any) -> None:
