@@ -5,9 +5,11 @@ the bank; and every cell looks along its expected way. So a network that was tra
 some cells can be shown any others, in any unit and direction.
 """
 
-from dataclasses import dataclass
+import math
+from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from acquisition.records import Cells, Tracks
@@ -18,12 +20,13 @@ STEP_FEATURES = 8
 AHEAD_FEATURES = 5
 TIME, Y, X, AREA, MASS, DEAD = range(6)
 LEAST = 1e-6
+WIDEST = 8.0
+"""Features are bounded by this."""
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(NamedTuple):
     """Inputs of the network for some tracks."""
 
     steps: NDArray[np.float32]  # (track, step, feature), the newest last
@@ -87,47 +90,87 @@ def make_tokens(
     ahead_s
         (horizon,).
     """
-    moved = np.diff(past[:, :, Y : X + 1], axis=1)
-    known: NDArray[np.bool_] = np.isfinite(moved[..., 0]) & np.isfinite(moved[..., 1])
-    moved = np.where(known[..., None], moved, 0.0)
-    count = np.maximum(known.sum(axis=1), 1)
-    square = (moved**2).sum(axis=(1, 2)) / (2 * count)
-    scale = np.sqrt(square + noise_um2 + LEAST)  # (track,)
-    length = np.linalg.norm(way_um[:, -1], axis=1, keepdims=True)
-    along = np.where(length > LEAST, way_um[:, -1] / np.maximum(length, LEAST), [1, 0])
-    relative = _turned(moved, along) / scale[:, None, None]
-    lasted = np.where(known, np.diff(past[:, :, TIME], axis=1), 1.0)
-    last_s = np.maximum(lasted[:, -1:], LEAST)
-    steady = np.log(np.maximum(lasted, LEAST) / last_s)
-    traits = np.where(known[..., None], past[:, 1:, AREA:] - past[:, -1:, AREA:], 0.0)
-    traits[..., -1] = np.where(known, past[:, 1:, DEAD], 0.0) / 5
-    noisy = np.log(scale / np.sqrt(noise_um2 + LEAST))
-    columns = (relative, steady[..., None], np.nan_to_num(traits))
-    rest = np.stack((np.tile(noisy[:, None], WINDOW), known), axis=2)
-    steps = np.concatenate((*columns, rest), axis=2)
-    sigma = np.sqrt(variance_um2 + LEAST)
-    ways = _turned(way_um, along) / sigma[..., None]
-    far = np.log(ahead_s / last_s) / 3
-    wide = np.log(sigma / scale[:, None])
-    horizon = (ways, np.stack((far, wide, np.tile(noisy[:, None], far.shape[1])), 2))
-    return Tokens(
-        np.clip(steps, -8, 8).astype(np.float32),
-        known,
-        np.clip(np.concatenate(horizon, axis=2), -8, 8).astype(np.float32),
-        along,
+    count, ahead = variance_um2.shape
+    tokens = Tokens(
+        np.empty((count, WINDOW, STEP_FEATURES), np.float32),
+        np.empty((count, WINDOW), np.bool_),
+        np.empty((count, ahead, AHEAD_FEATURES), np.float32),
+        np.empty((count, 2)),
     )
+    fill_tokens(past, noise_um2, way_um, variance_um2, ahead_s, tokens)
+    for features in (tokens.steps, tokens.ahead):
+        np.clip(features, -WIDEST, WIDEST, out=features)
+    return tokens
 
 
-def _turned(vector: Array, along: Array) -> Array:
-    """Give (track, n, yx) as parts along and across."""
-    y, x = along[:, None, 0], along[:, None, 1]
-    return np.stack(
-        (
-            vector[..., 0] * y + vector[..., 1] * x,
-            vector[..., 1] * y - vector[..., 0] * x,
-        ),
-        axis=2,
-    )
+@njit(nogil=True, cache=True)
+def fill_tokens(  # noqa: PLR0915 (fused kernel, steps in the docstring)
+    past: Array,
+    noise_um2: Array,
+    way_um: Array,
+    variance_um2: Array,
+    ahead_s: Array,
+    tokens: Tokens,
+) -> None:
+    """Fill the tokens, whose shapes are those of `make_tokens`.
+
+    Steps for each track: which steps are known, and the usual one; the direction of
+    the farthest way; the features of every step (along and across in usual steps, how
+    long it lasted, area, mass, log odds of death, noise, known); those of every horizon
+    (way along and across in deviations, how far, how wide, noise). What is not known
+    is 0.
+    """
+    steps, known, ahead, along = tokens
+    for row in range(len(past)):
+        seen = past[row]
+        square, count = 0.0, 0
+        for step in range(WINDOW):
+            moved_y = seen[step + 1, Y] - seen[step, Y]
+            moved_x = seen[step + 1, X] - seen[step, X]
+            known[row, step] = math.isfinite(moved_y) and math.isfinite(moved_x)
+            if known[row, step]:
+                square += moved_y**2 + moved_x**2
+                count += 1
+        scale = math.sqrt(square / (2 * max(count, 1)) + noise_um2[row] + LEAST)
+        noisy = math.log(scale / math.sqrt(noise_um2[row] + LEAST))
+        y, x = way_um[row, -1, 0], way_um[row, -1, 1]
+        length = math.hypot(y, x)
+        y, x = (y / length, x / length) if length > LEAST else (1.0, 0.0)
+        along[row, 0], along[row, 1] = y, x
+        last_s = 1.0
+        if known[row, -1]:
+            last_s = max(seen[-1, TIME] - seen[-2, TIME], LEAST)
+        steps[row] = 0.0
+        for step in range(WINDOW):
+            if known[row, step]:
+                now, before = seen[step + 1], seen[step]
+                features = steps[row, step]
+                moved_y, moved_x = now[Y] - before[Y], now[X] - before[X]
+                features[0] = (moved_y * y + moved_x * x) / scale
+                features[1] = (moved_x * y - moved_y * x) / scale
+                features[3] = _known(now[AREA] - seen[-1, AREA])
+                features[4] = _known(now[MASS] - seen[-1, MASS])
+                features[5] = _known(now[DEAD] / 5)
+                lasted = now[TIME] - before[TIME]
+            else:
+                lasted = 1.0
+            steps[row, step, 2] = math.log(max(lasted, LEAST) / last_s)
+            steps[row, step, 6] = noisy
+            steps[row, step, 7] = known[row, step]
+        for horizon in range(ahead_s.size):
+            sigma = math.sqrt(variance_um2[row, horizon] + LEAST)
+            way_y, way_x = way_um[row, horizon, 0], way_um[row, horizon, 1]
+            features = ahead[row, horizon]
+            features[0] = (way_y * y + way_x * x) / sigma
+            features[1] = (way_x * y - way_y * x) / sigma
+            features[2] = math.log(ahead_s[horizon] / last_s) / 3
+            features[3] = math.log(sigma / scale)
+            features[4] = noisy
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _known(value: float) -> float:
+    return value if math.isfinite(value) else 0.0
 
 
 def turned_back(parts: Array, along: Array) -> Array:
