@@ -19,6 +19,16 @@ from app.tracking_bench import add_bench_tracking
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
+WRONG_PLACE = (
+    FileNotFoundError,
+    NotADirectoryError,
+    IsADirectoryError,
+    FileExistsError,
+    PermissionError,
+)
+"""What the system says of a path that a person gave; of others, such as a full disk,
+the person may know nothing."""
+
 Command = Callable[[argparse.Namespace], tuple[int, dict[str, Any]]]
 """A command gives its exit code and the object that --json prints."""
 
@@ -39,6 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("vigil: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(
+            f"vigil: {error.filename}: {error.strerror}; check the path, the "
+            "permissions and the disk",
+            file=sys.stderr,
+        )
+        return BAD_INPUT if isinstance(error, WRONG_PLACE) else FAILED
     if options.json:
         print(json.dumps(result))
     return code

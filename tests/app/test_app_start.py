@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.app.conftest import Refusal
 from tests.app.live_runs import start, wait_for
 
 HEAVY = {"torch", "monai", "openvino", "numba", "sklearn", "cvxpy", "cv2", "pyqtgraph"}
@@ -50,6 +51,20 @@ def test_help_and_refusals_load_no_heavy_library(call: list[str], code: int) -> 
 def test_data_sets_are_made_without_networks_and_forests() -> None:
     """Only the audit of a world needs them; without --output the wish is refused."""
     assert not {"torch", "sklearn"} & loaded_by("simulate", "demo", code=2)
+
+
+def test_a_place_that_cannot_be_written_is_bad_input(
+    refusal: Refusal, tmp_path: Path
+) -> None:
+    """Whatever command was to write there: one line with the path and what to do."""
+    (tmp_path / "file").write_text("")
+
+    said = refusal("train", "slim", "--output", "file/run")
+
+    (line,) = said.split("\n")[-2:-1]
+    assert line.startswith(f"vigil: {Path('file', 'run')}: ")
+    assert line.endswith("check the path, the permissions and the disk")
+    assert "Traceback" not in said
 
 
 def test_a_wait_ends_with_the_process_that_it_is_for(tmp_path: Path) -> None:
