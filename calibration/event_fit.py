@@ -17,25 +17,30 @@ from acquisition.records import Segmented
 from acquisition.simulated.truth.file import TruthReader
 from calibration.comparison import Comparison, compare_frame
 from calibration.evidence_fit import fit_nets
-from calibration.evidence_samples import Samples, Watched, collect
+from calibration.evidence_samples import Course, Watched, collect, count_deaths
+from calibration.onset_fit import STEPS
 from configs.loading import load_experiment
 from inference.prevalence import shift_frame
-from tracking.events.evidence import AHEADS, FORMAT, Evidence, Provenance
-from tracking.events.histories import BIN_S, feature_names
+from tracking.events.evidence import FORMAT, Evidence, Provenance
+from tracking.events.histories import feature_names
 
-LEVEL_WEIGHT, TURN_WEIGHT, ONSET_LEVEL_WEIGHT = 0.25, 1.0, 0.03
-"""Bins repeat one another's mistakes, changes do not; chosen on demo, seed 903."""
+Views = list[tuple[Course, ...]]
+"""The courses of a position from the beginning, and as if it had begun later."""
 
 
-def fit_runs(runs: Sequence[Path], output: Path, seed: int) -> dict[str, Any]:
+def fit_runs(
+    runs: Sequence[Path], output: Path, seed: int, steps: int = STEPS
+) -> dict[str, Any]:
     """Fit a calibration to recorded runs and write it; gives what it rests on.
+
+    ``steps`` of the fit of the onset, which takes nearly all of the time.
 
     Raises
     ------
     BadRun
         If a run cannot be read, has no truth, or none has a death.
     """
-    parts: list[dict[int, Samples]] = []
+    parts: list[Views] = []
     names, models = [], []
     for directory in runs:
         with RunReader(directory) as run:
@@ -45,12 +50,9 @@ def fit_runs(runs: Sequence[Path], output: Path, seed: int) -> dict[str, Any]:
                 parts += _samples(run, truth)
                 names.append(_describe(run, truth))
             models += [run.model_and_engine(n)[0] for n in run.analysed_sequences[:1]]
-    nearest = [part[AHEADS[0]] for part in parts if AHEADS[0] in part]
-    since_s = np.concatenate([np.zeros(0), *(one.since_s for one in nearest)])
-    deaths = int(((since_s >= 0) & (since_s < BIN_S)).sum())
+    deaths, hours = count_deaths(one for part in parts for one in part[0])
     if deaths == 0:
         raise BadRun("no cell dies in these runs: nothing can be learnt from them")
-    hours = float((since_s < 0).sum()) * BIN_S / 3600
     provenance = Provenance(
         made=datetime.now(UTC).date().isoformat(),
         software=f"vigil {importlib.metadata.version('vigil-microscopy')}",
@@ -60,24 +62,24 @@ def fit_runs(runs: Sequence[Path], output: Path, seed: int) -> dict[str, Any]:
         cell_hours=round(hours, 1),
         command=f"vigil fit-events RUN... --seed {seed}",
     )
-    write_evidence(fit_evidence(parts, provenance, seed), output)
+    write_evidence(fit_evidence(parts, provenance, seed, steps), output)
     return {"output": str(output), "deaths": deaths, "cell_hours": round(hours, 1)}
 
 
 def fit_evidence(
-    parts: Sequence[dict[int, Samples]], provenance: Provenance, seed: int = 1
+    parts: Sequence[Views], provenance: Provenance, seed: int = 1, steps: int = STEPS
 ) -> Evidence:
-    """Fit everything on the samples of several runs; the same input, the same bytes."""
+    """Fit everything on the courses of several runs; the same input, the same bytes."""
     torch.set_num_threads(1)
-    samples = {ahead: _join([part[ahead] for part in parts]) for ahead in AHEADS}
+    views = [
+        [one for courses in view for one in courses]
+        for view in zip(*parts, strict=True)
+    ]
     return Evidence(
         format=FORMAT,
         features=feature_names(),
-        level_weight=LEVEL_WEIGHT,
-        turn_weight=TURN_WEIGHT,
-        onset_level_weight=ONSET_LEVEL_WEIGHT,
-        phase=fit_nets(samples, seed, phase=True),
-        plain=fit_nets(samples, seed, phase=False),
+        phase=fit_nets(views, seed, phase=True, steps=steps),
+        plain=fit_nets(views, seed, phase=False, steps=steps),
         provenance=provenance,
     )
 
@@ -92,8 +94,8 @@ def write_evidence(evidence: Evidence, path: Path) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _samples(run: RunReader, truth: TruthReader) -> list[dict[int, Samples]]:
-    """Collect the samples of every stage position of a run."""
+def _samples(run: RunReader, truth: TruthReader) -> list[Views]:
+    """Collect the courses of every stage position of a run."""
     positions: dict[str, list[Watched]] = {}
     settings = load_experiment(str(run.directory / "config.toml"))
     known = np.intersect1d(run.analysed_sequences, truth.sequences)
@@ -142,14 +144,3 @@ def _describe(run: RunReader, truth: TruthReader) -> str:
     every_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 0.0
     frames = len(times_s)
     return f"{truth.world_name}, seed {truth.seed}, {frames} frames, {every_s:.0f} s"
-
-
-def _join(parts: Sequence[Samples]) -> Samples:
-    """Put the samples of several runs one after the other; cells stay apart."""
-    groups = [part.group + number * 1_000_000 for number, part in enumerate(parts)]
-    return Samples(
-        features=np.concatenate([part.features for part in parts]),
-        doses=np.concatenate([part.doses for part in parts]),
-        since_s=np.concatenate([part.since_s for part in parts]),
-        group=np.concatenate(groups),
-    )

@@ -1,6 +1,6 @@
-"""Fits the evidence of death and the hazard on samples of simulated runs."""
+"""Fits the evidence of death and the hazard on courses of simulated runs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,24 +9,23 @@ from numpy.typing import NDArray
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from acquisition.errors import BadRun
-from calibration.evidence_samples import Samples
+from calibration.evidence_samples import Course, count_deaths
+from calibration.onset_fit import STEPS as ONSET_STEPS
+from calibration.onset_fit import Fitted, Scale, fit_onset, scale_of
 from tracking.events.evidence import AHEADS, HORIZON_PARTS_S, LARGEST, Net, Nets
-from tracking.events.histories import BIN_S, CHANNELS, feature_names
+from tracking.events.histories import BIN_S, feature_names
 
-UNITS, HAZARD_UNITS = 16, 8
-"""In the hidden layers. Without one the hazard reaches an area under precision and
-recall of 0.25 instead of 0.42 (demo, seed 903), and a change is hardly found at all."""
+HAZARD_UNITS = 8
+"""In the hidden layer. Without one the hazard reaches an area under precision and
+recall of 0.25 instead of 0.42 (demo, seed 903)."""
 STEPS = 250
 RATE = 0.03
 DECAY = 1e-3
 """Weight decay; chosen on seeds that are not among those of the reported figures."""
-OLD_S, OLD_WEIGHT = 7200.0, 0.2
-"""Cells that have been dead for longer weigh less: they are easy, and many."""
-
-
 THIN = 5
 """Of rows that say no and are not close to a death, one in so many is used."""
-CLOSE_S = 5400.0
+FEWEST_BEFORE = 3
+"""A hazard is learnt where so many bins before are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,78 +37,89 @@ class Task:
     weight: NDArray[np.float64]
 
 
-def fit_nets(samples: dict[int, Samples], seed: int, *, phase: bool) -> Nets:
-    """Fit all networks for images with phase, or for those without."""
+def fit_nets(
+    views: Sequence[Sequence[Course]],
+    seed: int,
+    *,
+    phase: bool,
+    steps: int = ONSET_STEPS,
+) -> Nets:
+    """Fit all networks for images with phase, or for those without.
+
+    Parameters
+    ----------
+    views
+        The courses of some runs, each run from its beginning first, then as if it had
+        begun later.
+    seed
+        Of the first weights and of what is drawn.
+    phase
+        Whether dry mass and phase are known.
+    steps
+        Of the fit of the onset.
+    """
     used = used_features(phase=phase)
-    turns = [_turn_task(samples[ahead]) for ahead in AHEADS]
-    nearest = samples[AHEADS[0]]
+    whole, courses = views[0], [one for view in views for one in view]
+    deaths, hours = count_deaths(whole)
+    if deaths == 0 or hours == 0:
+        raise BadRun("of these runs no cell lives, or none dies: fit to longer runs")
+    log_hazard = float(np.log(-np.expm1(-deaths / hours * BIN_S / 3600)))
+    hazards = tuple(_hazards(whole, used, seed))
+    scale = scale_of(courses, used)
+    first, level, turn = fit_onset(courses, scale, log_hazard, seed, steps)
+    ahead = np.zeros(len(AHEADS))
+    of_turn = Scale(np.append(scale.mean, ahead), np.append(scale.deviation, ahead + 1))
     return Nets(
-        level=fit_net(_level_task(nearest), used, seed, UNITS),
-        turns=tuple(fit_net(task, used, seed, UNITS) for task in turns),
-        hazard=tuple(
-            fit_net(
-                task, _with_doses(used, nearest), seed, HAZARD_UNITS, keep_prior=True
-            )
-            for task in _hazard_tasks(nearest)
-        ),
+        first=_written(first, scale, 0.0),
+        level=_written(level, scale, 0.0),
+        turn=_written(turn, of_turn, log_hazard),
+        hazard=hazards,
+    )
+
+
+def _written(fitted: Fitted, scale: Scale, prior: float) -> Net:
+    # An infinite scale would not survive a text file; a huge one does the same.
+    deviation = np.where(np.isfinite(scale.deviation), scale.deviation, 1e12)
+    return Net(
+        mean=_rounded(scale.mean),
+        scale=_rounded(deviation),
+        hidden=tuple(_rounded(row) for row in fitted.hidden),
+        hidden_bias=_rounded(fitted.hidden_bias),
+        output=_rounded(fitted.output),
+        bias=_rounded(np.array([fitted.bias]))[0],
+        prior=round(prior, 4),
     )
 
 
 def used_features(*, phase: bool) -> NDArray[np.bool_]:
     """Say which features may be used."""
     hidden = () if phase else ("mass", "phase")
-    assert set(hidden) <= set(CHANNELS)
     return np.array([not name.startswith(hidden or "\0") for name in feature_names()])
 
 
-def _with_doses(used: NDArray[np.bool_], samples: Samples) -> NDArray[np.bool_]:
-    return np.concatenate([used, np.ones(samples.doses.shape[1], np.bool_)])
-
-
-def _level_task(samples: Samples) -> Task:
-    rows, weight = _thinned(samples)
-    weight *= np.where(samples.since_s[rows] > OLD_S, OLD_WEIGHT, 1.0)
-    return Task(samples.features[rows], samples.since_s[rows] >= 0, weight)
-
-
-def _turn_task(samples: Samples) -> Task:
-    rows, weight = _thinned(samples)
-    since_s = samples.since_s[rows]
-    yes = (since_s >= 0) & (since_s < BIN_S)
-    return Task(samples.features[rows], yes, weight)
-
-
-def _thinned(samples: Samples) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Give the rows that are used, and what each stands for."""
-    close = np.abs(samples.since_s) < CLOSE_S
-    every = np.arange(close.size) % THIN == 0
-    rows = np.flatnonzero(close | every)
-    return rows, np.where(close[rows], 1.0, float(THIN))
-
-
-def _hazard_tasks(samples: Samples) -> Sequence[Task]:
-    """Give a task for each part of the horizon, of the cells alive at its beginning."""
-    full = np.concatenate([samples.features, samples.doses], axis=1)
-    tasks = []
+def _hazards(
+    courses: Sequence[Course], used: NDArray[np.bool_], seed: int
+) -> Iterator[Net]:
+    """Fit each part of the horizon, to the cells alive at its beginning."""
+    rows = [np.cumsum(one.seen) - one.seen >= FEWEST_BEFORE for one in courses]
+    pairs = list(zip(courses, rows, strict=True))
+    features = np.concatenate([one.features[row, 0] for one, row in pairs])
+    doses = np.concatenate([one.doses[row] for one, row in pairs])
+    since_s = np.concatenate([one.since_s[row] for one, row in pairs])
+    full = np.concatenate([features, doses], axis=1)
+    used = np.append(used, np.ones(doses.shape[1], np.bool_))
     begin_s = 0.0
     for part_s in HORIZON_PARTS_S:
-        alive = samples.since_s < -begin_s
-        dies = samples.since_s[alive] >= -(begin_s + part_s)
-        rows = np.flatnonzero(dies | (np.arange(dies.size) % THIN == 0))
-        weight = np.where(dies[rows], 1.0, float(THIN))
-        tasks.append(Task(full[alive][rows], dies[rows], weight))
+        alive = since_s < -begin_s
+        dies = since_s[alive] >= -(begin_s + part_s)
+        chosen = np.flatnonzero(dies | (np.arange(dies.size) % THIN == 0))
+        weight = np.where(dies[chosen], 1.0, float(THIN))
+        task = Task(full[alive][chosen], dies[chosen], weight)
+        yield fit_net(task, used, seed, HAZARD_UNITS)
         begin_s += part_s
-    return tasks
 
 
-def fit_net(
-    task: Task,
-    used: NDArray[np.bool_],
-    seed: int,
-    units: int,
-    *,
-    keep_prior: bool = False,
-) -> Net:
+def fit_net(task: Task, used: NDArray[np.bool_], seed: int, units: int) -> Net:
     """Fit log odds by weighted cross entropy; the same input gives the same net.
 
     Parameters
@@ -122,8 +132,6 @@ def fit_net(
         Of the first weights.
     units
         In the hidden layer; 0: none.
-    keep_prior
-        Give log odds at the shares of the samples, not likelihood ratios.
 
     Raises
     ------
@@ -132,8 +140,8 @@ def fit_net(
     """
     if task.yes.all() or not task.yes.any():
         raise BadRun(
-            "no cell of these runs is watched from an hour before its death until half "
-            "an hour after it: fit to longer runs"
+            "no cell of these runs is watched from an hour before its death on: "
+            "fit to longer runs"
         )
     mean = task.features.mean(axis=0)
     scale = np.where(used, task.features.std(axis=0), np.inf)
@@ -142,17 +150,8 @@ def fit_net(
     share = float(np.average(task.yes, weights=task.weight))
     prior = float(np.log(share / (1 - share)))
     hidden, hidden_bias, output, bias = _descend(task, x, seed, units, prior)
-    # An infinite scale would not survive a text file; a huge one does the same.
-    scale = np.where(np.isfinite(scale), scale, 1e12)
-    return Net(
-        mean=_rounded(mean),
-        scale=_rounded(scale),
-        hidden=tuple(_rounded(row) for row in hidden),
-        hidden_bias=_rounded(hidden_bias),
-        output=_rounded(output),
-        bias=_rounded(bias)[0],
-        prior=0.0 if keep_prior else round(prior, 4),
-    )
+    fitted = Fitted(hidden, hidden_bias, output, float(bias[0]))
+    return _written(fitted, Scale(mean, scale), 0.0)
 
 
 def _descend(

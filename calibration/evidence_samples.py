@@ -5,8 +5,8 @@ mistakes of segmentation and naming included. Only the labels come from the trut
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,11 @@ from tracking.events.evidence import AHEADS
 from tracking.events.foresight import DoseFeatures
 from tracking.events.histories import BIN_S, Histories
 
-FEWEST_BEFORE = 3
-"""A bin is judged when at least so many before it are known."""
+BEGINS = (0.0, 1 / 3, 0.6)
+"""A run is read from these parts of it on, each time as if it began there: so there are
+more cells that are seen for the first time, or die soon after."""
+FEWEST_SEEN = 2
+"""Bins in which a track was seen, at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +33,39 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True)
-class Samples:
-    """Rows of features for one look-ahead, and what was true of them."""
+class Course:
+    """One track, bin by bin, and when the cell that it mostly was truly died.
 
-    features: NDArray[np.float64]  # (row, feature)
-    doses: NDArray[np.float64]  # (row, dose feature)
-    since_s: NDArray[np.float64]  # (row,) end of the judged bin less the rupture
-    group: NDArray[np.int64]  # (row,) true cell, for splits by cell
+    Features of a bin that the track did not outlive so far are zero: nobody asks.
+    """
+
+    features: NDArray[np.float32]  # (bin, ahead, feature) as seen from each of AHEADS
+    doses: NDArray[np.float64]  # (bin, dose feature)
+    seen: NDArray[np.bool_]  # (bin,)
+    since_s: NDArray[np.float64]  # (bin,) its first frame less the rupture
+
+    @property
+    def onset(self) -> int:
+        """The bin of the death; 0: dead from the first on, their number: it lives."""
+        dead = self.since_s >= 0
+        return int(dead.argmax()) if dead.any() else dead.size
+
+
+@dataclass(slots=True)
+class _Open:
+    """A course that is being collected."""
+
+    features: list[NDArray[np.float32]] = field(default_factory=list)
+    doses: list[NDArray[np.float64]] = field(default_factory=list)
+    seen: list[bool] = field(default_factory=list)
+    time_s: list[float] = field(default_factory=list)
+    number: list[int] = field(default_factory=list)  # of the bin
 
 
 def collect(
-    frames: Iterable[Watched], deaths: Mapping[int, float]
-) -> dict[int, Samples]:
-    """Go through a run and collect the samples of every look-ahead.
+    frames: Sequence[Watched], deaths: Mapping[int, float]
+) -> list[tuple[Course, ...]]:
+    """Go through a run and collect the courses of its tracks.
 
     Parameters
     ----------
@@ -53,35 +76,71 @@ def collect(
 
     Returns
     -------
-    Samples by look-ahead; cells whose truth is not known are left out. ``since_s`` is
-    minus infinity for cells that do not die.
+    The courses as seen from each of `BEGINS`; tracks whose truth is not known are left
+    out. ``since_s`` is minus infinity for cells that do not die.
     """
-    frames = list(frames)
     name_of = _commonest(frames)
-    histories = Histories()
-    doses = DoseFeatures()
-    parts: dict[int, list[tuple[NDArray[np.float64], ...]]] = {a: [] for a in AHEADS}
+    return [
+        _follow(frames[int(share * len(frames)) :], name_of, deaths) for share in BEGINS
+    ]
+
+
+def _follow(
+    frames: Iterable[Watched], name_of: Mapping[int, int], deaths: Mapping[int, float]
+) -> tuple[Course, ...]:
+    histories, doses, number = Histories(), DoseFeatures(), 0
+    courses: dict[int, _Open] = {}
     for frame in frames:
         info = frame.segmented.info
         dose = doses.update(info.time_s, info.dose_gy)
-        if histories.update(frame.segmented, frame.tracks) == 0:
+        steps = histories.update(frame.segmented, frame.tracks)
+        if steps == 0:
             continue
-        cell = np.array([name_of.get(t, 0) for t in histories.track_id.tolist()])
-        died_s = np.array([deaths.get(c, np.inf) for c in cell.tolist()])
-        for ahead, rows in parts.items():
-            good = (cell > 0) & (histories.known_before(ahead) >= FEWEST_BEFORE)
-            end_s = info.time_s - (ahead - 1) * BIN_S
-            features = histories.features(ahead)[good]
-            repeated = np.tile(dose, (len(features), 1))
-            rows.append((features, repeated, (end_s - died_s)[good], cell[good]))
-    return {
-        a: Samples(*map(np.concatenate, zip(*p, strict=True)))
-        for a, p in parts.items()
-        if p
-    }
+        number += steps
+        features = np.stack(histories.features(*AHEADS), axis=1).astype(np.float32)
+        seen = histories.known()
+        for row, track in enumerate(histories.track_id.tolist()):
+            if track not in name_of:
+                continue
+            one = courses.setdefault(track, _Open())
+            one.features.append(features[row])
+            one.doses.append(dose)
+            one.seen.append(bool(seen[row]))
+            one.time_s.append(info.time_s)
+            one.number.append(number)
+    return tuple(
+        _close(one, deaths.get(name_of[track], np.inf))
+        for track, one in courses.items()
+        if sum(one.seen) >= FEWEST_SEEN
+    )
 
 
-def _commonest(frames: list[Watched]) -> dict[int, int]:
+def _close(one: _Open, died_s: float) -> Course:
+    """Move what was said of a bin later on to the row of that bin."""
+    said = np.stack(one.features)
+    features = np.zeros_like(said)
+    row_of = {number: row for row, number in enumerate(one.number)}
+    for which, ahead in enumerate(AHEADS):
+        later = np.array([row_of.get(n + ahead - 1, -1) for n in one.number])
+        features[later >= 0, which] = said[later[later >= 0], which]
+    return Course(
+        features, np.stack(one.doses), np.array(one.seen), np.array(one.time_s) - died_s
+    )
+
+
+def count_deaths(courses: Iterable[Course]) -> tuple[int, float]:
+    """Give the deaths in these courses, and the hours for which living cells were seen.
+
+    A bin stands for its five minutes.
+    """
+    deaths, bins = 0, 0
+    for course in courses:
+        deaths += 0 < course.onset < course.seen.size
+        bins += int((course.seen & (course.since_s < 0)).sum())
+    return deaths, bins * BIN_S / 3600
+
+
+def _commonest(frames: Sequence[Watched]) -> dict[int, int]:
     """Give the true cell that each track matched most often."""
     seen: dict[int, Counter[int]] = {}
     for frame in frames:

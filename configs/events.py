@@ -29,14 +29,15 @@ class DeathRule(Section):
     """The filter adds up the evidence of all frames; "k of n" counts frames."""
     calibration: str = "slim"
     """Name of a shipped calibration of the evidence, or the path of such a file."""
-    hazard_per_h: float = Field(0.01, gt=0, le=10)
+    hazard_per_h: float = Field(0.03, gt=0, le=10)
     """Prior rate of dying ..."""
     hazard_per_h_per_gy: float = Field(0.0, ge=0, le=10)
     """... and by how much it grows with each gray absorbed."""
-    alert: Probability = 0.8
+    alert: Probability = 0.5
     """At this probability a cell is suspected: the first alert of its death."""
-    probability: float = Field(0.95, gt=0.5, lt=1)
-    """It is reported when the probability lies above this ..."""
+    probability: float = Field(0.6, gt=0.5, lt=1)
+    """It is reported when the probability to have died while it was watched lies above
+    this, and its date is known ..."""
     frames: int = Field(2, ge=1, le=100)
     """... after so many steps of the evidence: in a row, or k of the last n."""
     of_frames: int = Field(4, ge=1, le=100)

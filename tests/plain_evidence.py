@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from tracking.events.evidence import FORMAT, Evidence, Net, Nets, Provenance
+from tracking.events.evidence import AHEADS, FORMAT, Evidence, Net, Nets, Provenance
 from tracking.events.histories import feature_names
 
 
-def linear(weights: dict[str, float], bias: float = 0.0, doses: int = 0) -> Net:
-    """Give a net without a hidden layer that weighs the named features."""
+def linear(weights: dict[str, float], bias: float = 0.0, more: int = 0) -> Net:
+    """Give a net without a hidden layer that weighs the named features, no others."""
     names = feature_names()
-    count = len(names) + doses
+    count = len(names) + more
     output = np.zeros(count)
     for name, weight in weights.items():
         output[names.index(name)] = weight
@@ -25,11 +25,11 @@ def linear(weights: dict[str, float], bias: float = 0.0, doses: int = 0) -> Net:
 
 def make_evidence(hazard: float = -9.0) -> Evidence:
     """Give evidence of the log odds alone; ``hazard``: log odds to die in a part."""
-    turn = linear({"logit 0..3": 1.5}, bias=-2.0)
     nets = Nets(
-        level=linear({"logit level 0..3": 1.0}),
-        turns=(turn, turn, turn),
-        hazard=(linear({}, hazard, doses=3),) * 3,
+        first=linear({"logit before": 1.0}, bias=-1.0),
+        level=linear({"logit level 0..3": 0.3}),
+        turn=linear({"logit 0..3": 1.5}, bias=-2.0, more=len(AHEADS)),
+        hazard=(linear({}, hazard, more=3),) * 3,
     )
     provenance = Provenance(
         made="", software="", model="", runs=(), deaths=0, cell_hours=0.0, command=""
@@ -37,9 +37,6 @@ def make_evidence(hazard: float = -9.0) -> Evidence:
     return Evidence(
         format=FORMAT,
         features=feature_names(),
-        level_weight=0.3,
-        turn_weight=1.0,
-        onset_level_weight=0.1,
         phase=nets,
         plain=nets,
         provenance=provenance,

@@ -13,7 +13,7 @@ def test_a_calibration_is_fitted_to_a_recorded_run(tmp_path):
     run = record_run(tmp_path / "run", frames=24, death_s=4950.0)
     output = tmp_path / "mine.toml"
 
-    told = fit_runs([run], output, seed=1)
+    told = fit_runs([run], output, seed=1, steps=5)
     evidence = load_evidence(str(output))
 
     assert (told["deaths"], evidence.provenance.deaths) == (1, 1)
@@ -29,4 +29,4 @@ def test_runs_that_teach_nothing_are_refused(tmp_path, frames, says):
     run = record_run(tmp_path / "run", frames)
 
     with pytest.raises(BadRun, match=says):
-        fit_runs([run], tmp_path / "mine.toml", seed=1)
+        fit_runs([run], tmp_path / "mine.toml", seed=1, steps=5)

@@ -1,14 +1,16 @@
 """Who died: a filter over two states per track, live and dead for good.
 
-Let h be the prior chance to die in one bin of the history, z the log likelihood ratio
-of the look of a cell in a bin (dead against alive), T that of its change there (died
-in this bin against not). The odds of the hypothesis "died in bin b" and those of being
-dead are
+Let h be the prior chance to die in one bin of the history, F the log odds of a cell
+that is seen for the first time to be dead already, z what the look of a cell in a bin
+adds to the log odds of being dead, T the log likelihood ratio of its change there (died
+in this bin against not). Against a cell that lives, the odds of "died in bin b" and
+those of "was dead before it was seen" are
 
-    log o_b = log h_b + T_b + z_b + ... + z_now,    o = o_always + sum_b o_b,
+    log o_b = log h_b + T_b + z_b + ... + z_now,    log o_0 = F + z_1 + ... + z_now,
 
 an absorbing two-state filter whose backward pass is the same sum: the posterior of the
-onset is o_b / o. A change is judged again when more of what follows is known
+onset is o_b / (1 + o_0 + sum_b o_b). F, z and T are fitted together, so that this
+posterior is right. A change is judged again when more of what follows is known
 (`tracking.events.evidence.AHEADS`), so the onset of a death is corrected while the
 evidence for it grows.
 """
@@ -20,21 +22,21 @@ from numpy.typing import NDArray
 
 from acquisition.records import CellState, Segmented, Tracks
 from configs.events import DeathRule
-from tracking.events.evidence import AHEADS, Evidence, Nets
-from tracking.events.histories import BIN_S, BINS, Histories, follow
+from tracking.events.evidence import AHEADS, Evidence, Nets, judged_from
+from tracking.events.histories import BIN_S, BINS, CHANNELS, Histories, follow
 
-LOG_ODDS_LIMIT = 15.0
-LOG_ODDS_AT_FIRST = -1.4
-"""Of being dead when first seen: one in five. The evidence has the share of the dead
-taken out; with even odds, the living whose first looks are poor were shown as dead."""
-SURE_WATCHED = 0.8
-"""A dead cell is reported when it is so likely to have died while it was watched, and
-not before. That needs less than to be sure of its death: many look a little dead when
-they are first seen, an hour before they die."""
+LOG_ODDS_LIMIT = 30.0
+NEVER = -60.0
+"""Log odds of a change in a bin in which the cell cannot have died."""
+DATED = 0.3
+"""A death is reported when so much of its posterior lies within `NEAR_BINS` of its
+date: a cell that surely died, nobody knows when, is not an event yet."""
+NEAR_BINS = 3
+MOST_APART = 12
+"""Looks that lie up to so many bins apart repeat ever fewer of one another's mistakes;
+the evidence is fitted to looks in every bin."""
 EVER_LIVE = 0.3
-"""And when it was less likely dead than this, once it had settled."""
-FEWEST_BEFORE = 3
-"""A change is only judged against so many known bins before it."""
+"""A track was alive when it was less likely dead than this, once it had settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,9 @@ class _Lives:
     always: NDArray[np.float64]  # (track,) log odds of dead when it was first seen
     earlier: NDArray[np.float64]  # (track,) and of having died before all bins
     log_odds: NDArray[np.float64]  # (track,) of being dead
-    died_odds: NDArray[np.float64]  # (track,) if dead, of having died within the bins
+    died: NDArray[np.float64]  # (track,) probability of having died while watched
+    dated: NDArray[np.float64]  # (track,) and that within `NEAR_BINS` of its date
+    date_bin: NDArray[np.int64]  # (track,) which is the middle of this bin
     steps: NDArray[np.int32]  # (track,) bins with evidence
     votes: NDArray[np.bool_]  # (track, bin) the bin alone speaks for death
     above: NDArray[np.int32]  # (track,) steps in a row over the bar
@@ -76,7 +80,8 @@ class Deaths:
         self._lives = _unknown(np.empty(0, np.int64))
         self.newest_s = -np.inf  # time of the first frame of the newest bin
         self._step_s = BIN_S
-        self._onset_share = evidence.onset_level_weight / evidence.level_weight
+        # (bin,) logarithm of the bins since the one before in which a frame was made.
+        self._waited = np.zeros(BINS)
 
     def update(
         self, segmented: Segmented, tracks: Tracks, step_s: float
@@ -95,15 +100,9 @@ class Deaths:
             self._step_s = step_s
         self._shift(bins, info.dose_gy)
         self.newest_s = info.time_s
-        nets = self.nets(segmented)
-        seen = self.histories.known_now()
-        self._weigh(nets, seen, bins)
-        odds = self._odds(info.dose_gy)
-        level = lives.level.sum(axis=1)
-        always = lives.always + level
-        watched = np.logaddexp(lives.earlier + level, _log_sum(odds))
-        lives.log_odds = _bounded(np.logaddexp(always, watched))
-        lives.died_odds = _bounded(watched - always)
+        seen = self.histories.known()
+        self._weigh(self.nets(segmented), seen, bins)
+        self._judge(info.dose_gy)
         lives.steps[seen] += 1
         rows = self._decide(np.flatnonzero(seen), info.time_s)
         return [self._death(row, info.time_s) for row in rows.tolist()]
@@ -132,33 +131,59 @@ class Deaths:
         lives = self._lives
         for _ in range(min(bins, BINS)):
             log_h = self._log_hazard(dose_gy)
-            new = log_h + lives.turn[:, 0]
+            new = log_h + self._waited[0] + lives.turn[:, 0]
             level = lives.level[:, 0]
             lives.always = _bounded(lives.always + level)
             lives.earlier = _bounded(np.logaddexp(lives.earlier, new) + level)
-            for table in (lives.level, lives.turn, lives.votes):
+            for table, blank in (
+                (lives.level, 0.0),
+                (lives.turn, NEVER),
+                (lives.votes, False),
+            ):
                 table[:, :-1] = table[:, 1:]
-                table[:, -1] = 0
+                table[:, -1] = blank
+            self._waited = np.append(self._waited[1:], 0.0)
+        self._waited[-1] = np.log(max(bins, 1))
 
     def _weigh(self, nets: Nets, seen: NDArray[np.bool_], bins: int) -> None:
-        """Judge the look of the newest bin, and the changes whose time has come.
+        """Judge the look of the newest bin, and the changes whose time has come."""
+        lives = self._lives
+        features = self.histories.features(*AHEADS)
+        nearest = features[0]
+        new = seen & (lives.steps == 0)
+        lives.always[new] = nets.first(nearest[new])
+        weight = min(bins, MOST_APART) ** 0.5
+        lives.level[:, -1] = np.where(seen, weight * nets.level(nearest), 0.0)
+        looks_dead = self.histories.newest()[0][:, CHANNELS.index("logit")] > 0
+        lives.votes[:, -1] = seen & looks_dead
+        for which, ahead in enumerate(AHEADS):
+            # A death is dated in the first bin in which it can have been seen.
+            watched = self.histories.known(ahead) & (
+                self.histories.known_before(ahead) > 0
+            )
+            turn = nets.turn(judged_from(features[which], which))
+            lives.turn[:, BINS - ahead] = np.where(watched, turn, NEVER)
 
-        The longer the time since the frame before, the less its mistakes are repeated.
-        """
-        lives, evidence = self._lives, self.evidence
-        weight = 1 - (1 - evidence.level_weight) ** bins
-        for ahead, net in zip(AHEADS, nets.turns, strict=True):
-            features = self.histories.features(ahead)
-            if ahead == AHEADS[0]:
-                level = nets.level(features)
-                lives.level[:, -1] = np.where(seen, weight * level, 0)
-                # Only what repeats weighs less: a first look counts in full.
-                new = seen & (lives.steps == 0)
-                lives.always[new] += LOG_ODDS_AT_FIRST + (1 - weight) * level[new]
-                lives.votes[:, -1] = seen & (level > 0)
-            enough = self.histories.known_before(ahead) >= FEWEST_BEFORE
-            turn = evidence.turn_weight * net(features)
-            lives.turn[:, BINS - ahead] = np.where(enough, turn, 0.0)
+    def _judge(self, dose_gy: float) -> None:
+        """Work out the posterior of every track: dead, died here, and when."""
+        lives = self._lives
+        level = lives.level.sum(axis=1)
+        odds = self._odds(dose_gy)
+        always, earlier = lives.always + level, lives.earlier + level
+        watched = np.logaddexp(earlier, _log_sum(odds))
+        dead = np.logaddexp(always, watched)
+        lives.log_odds = _bounded(dead)
+        every = np.logaddexp(0.0, dead)  # alive has log odds 0
+        lives.died = np.exp(watched - every)
+        share = np.cumsum(np.exp(odds - every[:, None]), axis=1)
+        share = np.pad(share, ((0, 0), (NEAR_BINS + 1, NEAR_BINS)), mode="edge")
+        share[:, : NEAR_BINS + 1] = 0
+        near = share[:, 2 * NEAR_BINS + 1 :] - share[:, : -2 * NEAR_BINS - 1]
+        lives.dated = near.max(axis=1, initial=0.0)
+        # Of bins that are as good, the middle one.
+        best = near >= lives.dated[:, None] - 1e-6
+        last = BINS - 1 - best[:, ::-1].argmax(axis=1)
+        lives.date_bin = (best.argmax(axis=1) + last + 1) // 2
 
     def _log_hazard(self, dose_gy: float) -> float:
         rule = self.rule
@@ -168,37 +193,33 @@ class Deaths:
     def _odds(self, dose_gy: float) -> NDArray[np.float64]:
         """Give the log odds (track, bin) of having died in each bin."""
         after = np.cumsum(self._lives.level[:, ::-1], axis=1)[:, ::-1]
-        return self._log_hazard(dose_gy) + self._lives.turn + after
+        return self._log_hazard(dose_gy) + self._waited + self._lives.turn + after
 
     def _decide(self, rows: NDArray[np.int64], time_s: float) -> NDArray[np.int64]:
         """Give the rows that die now."""
         lives, rule = self._lives, self.rule
         # It died while it was watched: neither does it live, nor was it dead before.
-        dead = _sigmoid(lives.log_odds[rows])
-        watched = _sigmoid(lives.died_odds[rows]) > SURE_WATCHED
-        probability = np.where(watched, dead, 0.0)
+        dead, probability = _sigmoid(lives.log_odds[rows]), lives.died[rows]
         settled = lives.steps[rows] >= rule.settle_frames
         suspected = probability > rule.alert
         first = np.minimum(lives.alert_s[rows], time_s)
         lives.alert_s[rows] = np.where(suspected, first, np.inf)
-        over = probability > rule.probability
+        over = (probability > rule.probability) & (lives.dated[rows] > DATED)
         lives.above[rows] = np.where(over, lives.above[rows] + 1, 0)
         lives.was_live[rows] |= settled & (dead < EVER_LIVE)
         if rule.rule == "filter":
-            dies = lives.above[rows] >= rule.frames
+            dies = told = lives.above[rows] >= rule.frames
         else:
             votes = lives.votes[rows, -rule.of_frames :].sum(axis=1)
             dies = votes >= rule.frames
-        dies &= settled & ~lives.dead[rows]
-        lives.dead[rows[dies]] = True
-        return rows[dies & lives.was_live[rows]]
+            told = dies & lives.was_live[rows]
+        open_ = settled & ~lives.dead[rows]
+        lives.dead[rows[dies & open_]] = True
+        return rows[told & open_]
 
     def _death(self, row: int, time_s: float) -> Death:
         lives = self._lives
-        after = np.cumsum(lives.level[row, ::-1])[::-1]
-        odds = lives.turn[row] + self._onset_share * after
-        share = np.cumsum(np.exp(odds - odds.max()))
-        at = int(np.searchsorted(share, share[-1] / 2))  # the median of the posterior
+        at = int(lives.date_bin[row])
         if self.rule.rule == "k of n":
             last = self.rule.of_frames
             at = BINS - last + int(lives.votes[row, -last:].argmax())
@@ -231,11 +252,13 @@ def _unknown(track_id: NDArray[np.int64]) -> _Lives:
     return _Lives(
         track_id=track_id,
         level=np.zeros((count, BINS)),
-        turn=np.zeros((count, BINS)),
+        turn=np.full((count, BINS), NEVER),
         always=np.zeros(count),
-        earlier=np.full(count, -LOG_ODDS_LIMIT),
+        earlier=np.full(count, NEVER),
         log_odds=np.zeros(count),
-        died_odds=np.full(count, -LOG_ODDS_LIMIT),
+        died=np.zeros(count),
+        dated=np.zeros(count),
+        date_bin=np.zeros(count, np.int64),
         steps=np.zeros(count, np.int32),
         votes=np.zeros((count, BINS), np.bool_),
         above=np.zeros(count, np.int32),
@@ -246,7 +269,7 @@ def _unknown(track_id: NDArray[np.int64]) -> _Lives:
 
 
 def _bounded(odds: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.clip(odds, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT)
+    return np.clip(odds, NEVER, LOG_ODDS_LIMIT)
 
 
 def _log_sum(odds: NDArray[np.float64]) -> NDArray[np.float64]:

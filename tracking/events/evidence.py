@@ -1,9 +1,9 @@
 """What the look of a cell and its changes say about death: the calibrated evidence.
 
-Small networks on the features of a history, fitted to simulated runs by
-``vigil fit-events`` and stored with their provenance in one TOML file. They give log
-likelihood ratios: the shares of dead cells and of dying ones in those runs are taken
-out, so that the prior of the filter alone says how common death is.
+Small networks on the features of a history, fitted together to simulated runs by
+``vigil fit-events`` and stored with their provenance in one TOML file. Together they
+give the posterior of a death and of its time (`tracking.events.deaths`); how common
+death was in those runs is taken out of it, so that the prior of the filter says it.
 """
 
 import tomllib
@@ -21,14 +21,14 @@ from configs.schema import SHIPPED
 from configs.section import Section
 from tracking.events.histories import feature_names
 
-AHEADS = (1, 3, 6)
+AHEADS = (1, 2, 3, 6, 12)
 """Bins that must have come before a change is judged again, and better."""
-FORMAT = "vigil-evidence/1"
+FORMAT = "vigil-evidence/2"
 HORIZON_PARTS_S = (1200.0, 1200.0, 1200.0)
 """Parts of the horizon of predicted deaths: together one hour."""
 LARGEST = 4.0
 """Features are bounded at so many standard deviations of the fit."""
-LIMIT = 8.0
+LIMIT = 15.0
 """Log odds of one bin, at most."""
 
 Row = Annotated[tuple[float, ...], Field(max_length=1000)]
@@ -79,12 +79,21 @@ class Net(Section):
 class Nets(Section):
     """The networks for one kind of image."""
 
+    first: Net
+    """Log odds of being dead already, of a cell that is seen for the first time."""
     level: Net
-    """Dead in the newest bin, against alive."""
-    turns: tuple[Net, Net, Net]
-    """Died in that bin, against not, for each of `AHEADS`."""
+    """Dead in the newest bin, against alive: what it adds to all bins before."""
+    turn: Net
+    """Died in a bin, against not, seen from each of `AHEADS`: see `judged_from`."""
     hazard: tuple[Net, ...] = ()
     """Log odds to die within each of `HORIZON_PARTS_S`, if alive when it begins."""
+
+
+def judged_from(features: NDArray[np.float64], which: int) -> NDArray[np.float64]:
+    """Give features (cell, feature) for `Nets.turn`: they end in one of `AHEADS`."""
+    ahead = np.zeros((len(features), len(AHEADS)))
+    ahead[:, which] = 1
+    return np.concatenate((features, ahead), axis=1)
 
 
 class Provenance(Section):
@@ -102,13 +111,8 @@ class Provenance(Section):
 class Evidence(Section):
     """A complete calibration."""
 
-    format: Literal["vigil-evidence/1"]
+    format: Literal["vigil-evidence/2"]
     features: tuple[str, ...]
-    level_weight: float = Field(gt=0, le=1)
-    """Of the level of one bin: bins repeat one another's mistakes."""
-    turn_weight: float = Field(ge=0, le=2)
-    onset_level_weight: float = Field(ge=0, le=1)
-    """Of the level where only the onset is asked for: the dying look dead early."""
     phase: Nets
     """With dry mass and phase."""
     plain: Nets

@@ -2,7 +2,9 @@
 
 A bin holds the mean of its frames, so a run at twenty seconds a frame and one at five
 minutes give the same kind of history. What was not seen, the sizes of what the border
-cuts, and what lies in one mask with another cell are not known (NaN).
+cuts, and what lies in one mask with another cell are not known (NaN). Beside the looks
+stand the way from bin to bin, for the dead lie still, and whether others were touched,
+for masks of cells in touch are less exact.
 """
 
 from dataclasses import dataclass, fields
@@ -19,23 +21,36 @@ BINS = 48
 CHANNELS = ("logit", "mass", "area", "phase", "elongation")
 """Log odds of the network, logarithms of dry mass and area, mean phase in rad, and the
 logarithm of the ratio of the axes."""
+TRACES = (*CHANNELS, "step", "touch")
+"""What features are made of: the looks, the logarithm of the way since the bin before,
+less that of the whole field, and the share of frames in which another was touched."""
 SIZES = ("mass", "area", "elongation")
 """What is not known of a cell that the border cuts."""
 SMALLEST_PROBABILITY = 1e-4
-WINDOWS = ((-30, -12), (-12, -6), (-6, -3), (-3, 0), (0, 3), (3, 6))
+SMALLEST_STEP_UM = 0.2
+"""Added to a way before the logarithm: so exactly a centre is known."""
+WINDOWS = ((-30, -12), (-12, -6), (-6, -3), (-3, 0), (0, 3), (3, 6), (6, 12))
 """Half-open, in bins from the bin that is judged; the nearest before it is compared
 with all others."""
 BEFORE = 3
 """That window."""
 YOUNG_BINS = 36
 """For so long the age of a cell that was born in the run tells something."""
+NOISY = ("logit", "mass")
+"""Of these it matters how much they change from bin to bin anyway ..."""
+NOISE_BINS = 12
+"""... in so many bins before the judged one ..."""
+SMALLEST_NOISE = 0.003
+"""... and not less than this."""
+_PLACE = slice(len(CHANNELS), len(CHANNELS) + 2)
+_TOUCH = len(CHANNELS) + 2
 
 
 @dataclass(slots=True)
 class _Rows:
     track_id: NDArray[np.int64]
-    total: NDArray[np.float64]  # (track, bin, channel) newest bin last
-    count: NDArray[np.int32]  # (track, bin, channel)
+    total: NDArray[np.float64]  # (track, bin, value) newest last: looks, y, x, touch
+    count: NDArray[np.int32]  # (track, bin, value)
     age: NDArray[np.int32]  # (track,) bins since birth, `YOUNG_BINS` where unknown
 
 
@@ -68,42 +83,48 @@ class Histories:
         alone = (tracks.label > 0) & ~shares_blob(tracks)
         rows = np.flatnonzero(alone)
         cells = np.searchsorted(segmented.cells.label, tracks.label[rows])
-        value = look_of(segmented.cells, cells)  # (row, channel)
+        value = _values_of(segmented.cells, cells)
         known = np.isfinite(value)
         self._rows.total[rows, -1] += np.where(known, value, 0.0)
         self._rows.count[rows, -1] += known
         return steps
 
-    def features(self, ahead: int) -> NDArray[np.float64]:
-        """Describe what changed at the bin so many bins before the end of the newest.
+    def features(self, *aheads: int) -> list[NDArray[np.float64]]:
+        """Describe what changed at bins so many before the end of the newest.
 
         Parameters
         ----------
-        ahead
-            Bins from the judged one to the newest, both included; at least 1.
+        aheads
+            Bins from a judged one to the newest, both included; at least 1.
 
         Returns
         -------
-        (track, feature), NaN-free: what is not known has not changed. The features are
-        named by `feature_names`.
+        For each of them (track, feature), NaN-free: what is not known has not changed.
+        The features are named by `feature_names`.
         """
-        mean = self._means()
-        at = BINS - ahead
+        traces = self._traces()
+        return [self._describe(traces, BINS - ahead) for ahead in aheads]
+
+    def _describe(self, traces: NDArray[np.float64], at: int) -> NDArray[np.float64]:
         medians = np.stack(
-            [_median(mean[:, max(at + a, 0) : max(at + b, 0)]) for a, b in WINDOWS], 1
-        )  # (track, window, channel)
-        here = mean[:, at]
+            [_median(traces[:, max(at + a, 0) : max(at + b, 0)]) for a, b in WINDOWS], 1
+        )  # (track, window, trace)
+        here = traces[:, at]
         before = medians[:, BEFORE]
         before = np.where(np.isnan(before), medians[:, BEFORE - 1], before)
         before = np.where(np.isnan(before), here, before)
         others = np.delete(medians, BEFORE, axis=1) - before[:, None]
-        jump = here - mean[:, at - 1]
+        known = self._rows.count[:, :, 0] > 0
         columns = [
-            others.reshape(len(mean), (len(WINDOWS) - 1) * len(CHANNELS)),
-            jump,
+            others.reshape(len(traces), (len(WINDOWS) - 1) * len(TRACES)),
+            here - before,
+            here - traces[:, at - 1],
             before,
-            np.nan_to_num(medians[:, :, 0], nan=0.0),
+            medians[:, :, 0],
+            np.log1p(np.minimum(known[:, :at].sum(axis=1), YOUNG_BINS))[:, None],
+            np.log1p(known[:, at + 1 : at + NOISE_BINS].sum(axis=1))[:, None],
             np.minimum(self._rows.age, YOUNG_BINS)[:, None],
+            np.log(_restlessness(traces[:, :at]) + SMALLEST_NOISE),
         ]
         return np.nan_to_num(np.concatenate(columns, axis=1), nan=0.0)
 
@@ -112,12 +133,12 @@ class Histories:
 
         Both (track, channel), NaN where not known.
         """
-        mean = self._means()[:, -4:]
+        mean = self._means()[:, -4:, : len(CHANNELS)]
         return mean[:, -1], _median(mean[:, :-1])
 
-    def known_now(self) -> NDArray[np.bool_]:
-        """Say which tracks (track,) the newest bin knows."""
-        return np.asarray(self._rows.count[:, -1, 0] > 0)
+    def known(self, ahead: int = 1) -> NDArray[np.bool_]:
+        """Say which tracks (track,) the bin knows that `features` judges."""
+        return np.asarray(self._rows.count[:, BINS - ahead, 0] > 0)
 
     def known_before(self, ahead: int) -> NDArray[np.int64]:
         """Count the known bins (track,) before the one that `features` judges."""
@@ -128,6 +149,16 @@ class Histories:
         count = self._rows.count
         with np.errstate(invalid="ignore"):
             return np.where(count > 0, self._rows.total / count, np.nan)
+
+    def _traces(self) -> NDArray[np.float64]:
+        """Give the traces (track, bin, trace), NaN where not known."""
+        mean = self._means()
+        way_um = np.diff(mean[:, :, _PLACE], axis=1)
+        way_um -= _median(way_um.transpose(1, 0, 2))  # the field as a whole
+        step = np.full((*mean.shape[:2], 1), np.nan)
+        step[:, 1:, 0] = np.log(SMALLEST_STEP_UM + np.hypot(*np.moveaxis(way_um, 2, 0)))
+        looks, touch = mean[:, :, : len(CHANNELS)], mean[:, :, _TOUCH:]
+        return np.concatenate((looks, step, touch), axis=2)
 
     def _shift(self, bins: int) -> None:
         rows = self._rows
@@ -145,11 +176,20 @@ class Histories:
 def feature_names() -> tuple[str, ...]:
     """Name the columns of `Histories.features`."""
     others = [one for n, one in enumerate(WINDOWS) if n != BEFORE]
-    changes = [f"{name} {a}..{b}" for a, b in others for name in CHANNELS]
-    jumps = [f"{name} jump" for name in CHANNELS]
-    levels = [f"{name} before" for name in CHANNELS]
+    changes = [f"{name} {a}..{b}" for a, b in others for name in TRACES]
+    here = [f"{name} here" for name in TRACES]
+    jumps = [f"{name} jump" for name in TRACES]
+    levels = [f"{name} before" for name in TRACES]
     logits = [f"logit level {a}..{b}" for a, b in WINDOWS]
-    return (*changes, *jumps, *levels, *logits, "age")
+    noise = [f"{name} noise" for name in NOISY]
+    counts = ["known before", "known after", "age"]
+    return (*changes, *here, *jumps, *levels, *logits, *counts, *noise)
+
+
+def _values_of(cells: Cells, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Give look, place and touch (row, value) of some cells."""
+    touch = np.isin(cells.label[rows], cells.touching)
+    return np.column_stack((look_of(cells, rows), cells.centre_um[rows], touch))
 
 
 def look_of(cells: Cells, rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -202,9 +242,15 @@ def follow(old: Any, new: Any) -> Any:
 
 
 def _blank(track_id: NDArray[np.int64], age: int) -> _Rows:
-    shape = (track_id.size, BINS, len(CHANNELS))
+    shape = (track_id.size, BINS, _TOUCH + 1)
     ages = np.full(track_id.size, age, np.int32)
     return _Rows(track_id, np.zeros(shape), np.zeros(shape, np.int32), ages)
+
+
+def _restlessness(traces: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the median change (track, of `NOISY`) from bin to bin; NaN: not known."""
+    columns = [TRACES.index(name) for name in NOISY]
+    return _median(np.abs(np.diff(traces[:, -NOISE_BINS:, columns], axis=1)))
 
 
 def _median(values: NDArray[np.float64]) -> NDArray[np.float64]:

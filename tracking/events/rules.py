@@ -222,7 +222,7 @@ class EventRules:
         if not rule.on:
             return []
         living = self._deaths.living()
-        features = self._deaths.histories.features(1)[living]
+        features = self._deaths.histories.features(1)[0][living]
         nets = self._deaths.nets(segmented)
         chance = death_within(nets, features, dose)
         lead_s = HORIZON_S

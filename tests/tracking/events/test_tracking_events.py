@@ -50,7 +50,7 @@ def test_death_fires_once_and_stays(step_s):
     onset_s, decided_s = before * step_s, events[0].sequence - 1
     assert abs(events[0].time_s - onset_s) <= max(600, step_s)
     assert onset_s < decided_s <= onset_s + max(2400, 8 * step_s)
-    assert events[0].probability > events[0].threshold == 0.95
+    assert events[0].probability > events[0].threshold == 0.6
     assert results[-1][0].state.tolist() == [2]
 
 
@@ -259,8 +259,10 @@ def test_the_shipped_calibration_calls_the_dead_of_the_first_frame_dead():
     A fit that takes such cells for living ones learns that to look dead is to live.
     """
     tracker, rules = Tracker(Tracking()), EventRules(Events())
-    wanted, places = np.array([0.02, 0.9]), [[0.0, 0.0], [0.0, 90.0]]
+    wanted = np.array([0.02, 0.9])
     for number in range(12):
+        # The living crawl: what does not move at all comes to be taken for dead.
+        places = [[0.0, (-1.0) ** number], [0.0, 90.0]]
         scene = make_scene(places, 300.0 * number, wanted)
         look = {"dry_mass_pg": [95, 95], "mean_phase_rad": [0.6, 0.6]}
         columns = {name: np.array(v, np.float32) for name, v in look.items()}
