@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from acquisition.errors import BadConfig
 from app.model_commands import DONE, Answer, New
 from app.tables import rows_text
 
@@ -44,6 +45,8 @@ def _bench(options: argparse.Namespace) -> Answer:
     from calibration.benchmarks.forecast import bench_forecast
     from calibration.benchmarks.forecast_real import bench_tracks
 
+    if options.weights and not options.maps:
+        raise BadConfig("bench forecast", ["--weights is of --maps: give both"])
     if options.maps:
         from calibration.benchmarks.forecast_maps import bench_maps
 
