@@ -133,7 +133,7 @@ class Histories:
 
         Both (track, channel), NaN where not known.
         """
-        mean = self._means()[:, -4:, : len(CHANNELS)]
+        mean = self._means(4)[:, :, : len(CHANNELS)]
         return mean[:, -1], _median(mean[:, :-1])
 
     def known(self, ahead: int = 1) -> NDArray[np.bool_]:
@@ -145,10 +145,12 @@ class Histories:
         known = self._rows.count[:, : BINS - ahead, 0] > 0
         return np.asarray(known.sum(axis=1), np.int64)
 
-    def _means(self) -> NDArray[np.float64]:
-        count = self._rows.count
-        with np.errstate(invalid="ignore"):
-            return np.where(count > 0, self._rows.total / count, np.nan)
+    def _means(self, last: int = BINS) -> NDArray[np.float64]:
+        """Give the mean (track, bin, value) of the last bins, NaN where not known."""
+        total, count = self._rows.total[:, -last:], self._rows.count[:, -last:]
+        mean = np.full(total.shape, np.nan)
+        np.divide(total, count, out=mean, where=count > 0)
+        return mean
 
     def _traces(self) -> NDArray[np.float64]:
         """Give the traces (track, bin, trace), NaN where not known."""
