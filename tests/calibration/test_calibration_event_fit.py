@@ -1,10 +1,12 @@
 """A calibration of the deaths comes out of recorded runs, or says why it cannot."""
 
+import numpy as np
 import pytest
 from scored_runs import record_run
 
 from acquisition.errors import BadRun
 from calibration.event_fit import fit_runs
+from calibration.evidence_samples import Course, count_deaths
 from tracking.events.evidence import load_evidence
 
 
@@ -30,3 +32,15 @@ def test_runs_that_teach_nothing_are_refused(tmp_path, frames, says):
 
     with pytest.raises(BadRun, match=says):
         fit_runs([run], tmp_path / "mine.toml", seed=1, steps=5)
+
+
+def test_a_course_tells_the_dead_from_the_dying():
+    """Only who was seen alive before has died; the hours are those of the living."""
+    since_s = np.array([-600.0, -300.0, 0.0, 300.0])
+    blank = np.zeros((4, 5, 2), np.float32), np.zeros((4, 3)), np.ones(4, np.bool_)
+    dying, living, dead = (Course(*blank, since_s + more) for more in (0, -1e9, 1e9))
+
+    deaths, hours = count_deaths((dying, living, dead))
+
+    assert [one.onset for one in (dying, living, dead)] == [2, 4, 0]
+    assert (deaths, hours) == (1, 6 * 300 / 3600)

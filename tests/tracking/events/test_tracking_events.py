@@ -11,7 +11,7 @@ from configs.schema import Tracking
 from tests.tracking.tracking_scenes import make_scene
 from tracking.events.contacts import masks_meet
 from tracking.events.evidence import foreign_evidence, load_evidence
-from tracking.events.histories import Histories
+from tracking.events.histories import Histories, feature_names
 from tracking.events.rules import EventRules
 from tracking.linking.tracker import Tracker
 
@@ -153,6 +153,21 @@ def test_a_frame_of_no_time_tells_nothing(time_s):
             break
 
     assert [event.kind for event in events] == ["death"]
+
+
+def test_the_way_of_the_field_is_no_way_of_a_cell():
+    """Where all cells shift alike, only one that crawls has come any way."""
+    tracker, histories = Tracker(Tracking()), Histories()
+    places = np.array([[0.0, 40.0 * n] for n in range(5)])
+    for number in range(6):
+        places = places + np.array([3.0, 0.0])
+        places[0, 1] -= 2.0
+        scene = make_scene(places, 300.0 * number)
+        histories.update(scene, tracker.update(scene))
+
+    step = histories.features(1)[0][:, feature_names().index("step before")]
+
+    assert step == pytest.approx(np.log([2.2, 0.2, 0.2, 0.2, 0.2]))
 
 
 def test_contact_fires_once_on_meeting():
