@@ -138,6 +138,9 @@ def _record(
         ended = _fill(writer, old, _Player(old, analyse, experiment, wish.everything))
         _copy_truth(old, directory)
         state = ended
+    except KeyboardInterrupt:
+        state = "interrupted"
+        raise
     finally:
         writer.close(state)
     return state
