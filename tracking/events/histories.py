@@ -3,8 +3,8 @@
 A bin holds the mean of its frames, so a run at twenty seconds a frame and one at five
 minutes give the same kind of history. What was not seen, the sizes of what the border
 cuts, and what lies in one mask with another cell are not known (NaN). Beside the looks
-stand the way from bin to bin, for the dead lie still, and whether others were touched,
-for masks of cells in touch are less exact.
+stand the way from bin to bin, for the dead lie still where others move, and whether
+others were touched, for masks of cells in touch are less exact.
 """
 
 from dataclasses import dataclass, fields
@@ -22,8 +22,8 @@ CHANNELS = ("logit", "mass", "area", "phase", "elongation")
 """Log odds of the network, logarithms of dry mass and area, mean phase in rad, and the
 logarithm of the ratio of the axes."""
 TRACES = (*CHANNELS, "step", "touch")
-"""What features are made of: the looks, the logarithm of the way since the bin before,
-less that of the whole field, and the share of frames in which another was touched."""
+"""What features are made of: the looks, the logarithm of the way since the bin before
+beside that of the other cells, and the share of frames in which another was touched."""
 SIZES = ("mass", "area", "elongation")
 """What is not known of a cell that the border cuts."""
 SMALLEST_PROBABILITY = 1e-4
@@ -159,6 +159,8 @@ class Histories:
         way_um -= _median(way_um.transpose(1, 0, 2))  # the field as a whole
         step = np.full((*mean.shape[:2], 1), np.nan)
         step[:, 1:, 0] = np.log(SMALLEST_STEP_UM + np.hypot(*np.moveaxis(way_um, 2, 0)))
+        # Cells of a quiet line lie still and live: only among others does it tell.
+        step -= _median(step.transpose(1, 0, 2))
         looks, touch = mean[:, :, : len(CHANNELS)], mean[:, :, _TOUCH:]
         return np.concatenate((looks, step, touch), axis=2)
 
