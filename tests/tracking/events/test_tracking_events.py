@@ -274,7 +274,7 @@ def test_the_shipped_calibration_calls_the_dead_of_the_first_frame_dead():
     A fit that takes such cells for living ones learns that to look dead is to live.
     """
     tracker, rules = Tracker(Tracking()), EventRules(Events())
-    wanted, places = np.array([0.02, 0.9]), [[0.0, 0.0], [0.0, 90.0]]
+    wanted, places = np.array([0.02, 0.97]), [[0.0, 0.0], [0.0, 90.0]]
     for number in range(12):
         scene = make_scene(places, 300.0 * number, wanted)
         look = {"dry_mass_pg": [95, 95], "mean_phase_rad": [0.6, 0.6]}
