@@ -38,8 +38,8 @@ class Timelapse:
     Raises
     ------
     BadConfig
-        If time is not the outermost axis, or a position has a time plan of its own or
-        a name that is kept for other frames.
+        If time is not the outermost axis, or a position has a time plan of its own, a
+        name that is kept for other frames, or that of another position.
     """
 
     def __init__(
@@ -159,13 +159,37 @@ def _check(sequence: MDASequence) -> None:
                 f"timelapse.stage_positions.{number}.sequence.time_plan: a position "
                 "cannot have times of its own; put them into timelapse.time_plan"
             )
+    faults += _shared_names(sequence)
     if faults:
         raise BadConfig("timelapse", faults)
 
 
+def _shared_names(sequence: MDASequence) -> list[str]:
+    """Tell of positions of one name; tracks, planes and requests go by the name.
+
+    Those without a name count under that which they are given.
+    """
+    faults: list[str] = []
+    first: dict[str, int] = {}
+    for number, position in enumerate(sequence.stage_positions):
+        name = position.name or _default_name(number)
+        if first.setdefault(name, number) != number:
+            faults.append(
+                f"timelapse.stage_positions.{number}.name: {name!r} is the name of "
+                f"position {first[name]} already, and their cells would be taken for "
+                "those of one field; give each position a name of its own"
+            )
+    return faults
+
+
+def _default_name(position: int) -> str:
+    """Name a position that the plan gives no name."""
+    return f"p{position}"
+
+
 def _name(event: MDAEvent, home_yx_um: tuple[float, float] | None) -> MDAEvent:
     """Fill in what an event leaves open: name of its field, coordinates, no plan."""
-    name = event.pos_name or f"p{event.index.get('p', 0)}"
+    name = event.pos_name or _default_name(event.index.get("p", 0))
     if "g" in event.index:
         name = f"{name}-g{event.index['g']}"  # tracks belong to one field of view
     changes: dict[str, Any] = {

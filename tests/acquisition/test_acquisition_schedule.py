@@ -10,7 +10,6 @@ from acquisition.clock import Clock
 from acquisition.errors import BadConfig
 from acquisition.microscope import Microscope
 from acquisition.schedule import EventSource
-from acquisition.timelapse import Timelapse
 from acquisition.wishes import Limits
 from tests.acquisition.microscopes import Taken, drive, make_request, open_demo
 
@@ -355,15 +354,6 @@ def test_planes_out_of_focus_lie_beside_the_plan(
     assert planned == ["plane-0-p0", "p0", "plane-2-p0"]
     assert [one["position"] for one in asked] == ["request-1", "p0", "request-1"]
     assert {one["cause"] for one in asked} == {"request:1"}
-
-
-@pytest.mark.parametrize("name", ["request-1", "plane-a"])
-def test_a_position_may_not_hide_its_frames(name: str) -> None:
-    """A name kept for frames beside the plan is refused: nobody tracks them."""
-    plan = useq.MDASequence(stage_positions=[{"x": 0, "y": 0, "name": name}])
-
-    with pytest.raises(BadConfig, match=rf"stage_positions.0.name: '{name}'.*choose"):
-        Timelapse(plan, 0.0)
 
 
 def test_another_channel_is_asked_for_by_name(clock: Clock, demo: Microscope) -> None:
