@@ -21,14 +21,15 @@ def add_report(commands: Any, new: New) -> None:
         action="append",
         default=[],
         metavar="NAME=PATTERN,...",
-        help="positions or wells (r2c5) of a condition, with * and ?; may be repeated",
+        help="positions or wells (r2c5) of a condition, with * and ?; may be repeated, "
+        "the first group that fits counts",
     )
 
 
 def _report(options: argparse.Namespace) -> Answer:
     from calibration.motion_report import report_run
 
-    result = report_run(options.run, options.output, _conditions(options.group))
+    result = report_run(options.run, options.output, conditions_of(options.group))
     pages = (
         ("motion", result["motion"]),
         ("slopes of the moments in time", result["exponents"]),
@@ -41,11 +42,13 @@ def _report(options: argparse.Namespace) -> Answer:
     return Answer(DONE, result, pages_text(pages))
 
 
-def _conditions(said: list[str]) -> dict[str, tuple[str, ...]]:
-    conditions = {}
+def conditions_of(said: list[str]) -> dict[str, tuple[str, ...]]:
+    """Give the patterns of every group; one that is named twice has those of both."""
+    conditions: dict[str, tuple[str, ...]] = {}
     for one in said:
-        name, equals, patterns = one.partition("=")
-        if not (name and equals and patterns):
+        name, _, text = one.partition("=")
+        patterns = tuple(pattern.strip() for pattern in text.split(","))
+        if not (name and all(patterns)):  # an empty one would fit what lies on no well
             raise BadConfig("--group", [f"{one!r}: write NAME=PATTERN,PATTERN..."])
-        conditions[name] = tuple(patterns.split(","))
+        conditions[name] = conditions.get(name, ()) + patterns
     return conditions

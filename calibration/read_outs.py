@@ -40,6 +40,8 @@ READ_OUTS = (
 )
 ABOUT = ("position", "track_id", "well", "group", "fate", "frames", "first_s", "last_s")
 """Columns that no mean is stated of."""
+NAMED = 20
+"""A message names no more wells: a chip has thousands."""
 
 Array = NDArray[np.float64]
 Row = dict[str, Any]
@@ -168,27 +170,52 @@ def label_groups(
     Raises
     ------
     BadConfig
-        If a group fits no row.
+        If a group fits no row, or earlier groups have all that it fits.
     """
-    empty = set(conditions)
+    takers: dict[str, set[str]] = {group: set() for group in conditions}
     for row in (*cells, *wells):
-        names = [row["position"], row["well"] or ""]
-        row["group"] = None if conditions else row["position"]
-        for group, patterns in conditions.items():
-            if any(fnmatchcase(name, one) for name in names for one in patterns):
-                row["group"] = group
-                empty.discard(group)
-                break
+        names = [name for name in (row["position"], row["well"]) if name]
+        fits = [
+            group
+            for group, patterns in conditions.items()
+            if any(fnmatchcase(name, one) for name in names for one in patterns)
+        ]
+        row["group"] = fits[0] if fits else None
+        for group in fits:
+            takers[group].add(fits[0])
+    if not conditions:
+        for row in (*cells, *wells):
+            row["group"] = row["position"]
+    empty = [group for group, by in takers.items() if group not in by]
     if empty:
-        known = ", ".join(sorted({row["position"] for row in cells}))
+        known = _known(cells, wells)
         raise BadConfig(
             "--group",
-            [
-                f"{group}: no position or well fits {', '.join(conditions[group])}; "
-                f"positions are: {known}"
-                for group in sorted(empty)
-            ],
+            [_why_empty(one, conditions[one], takers[one], known) for one in empty],
         )
+
+
+def _why_empty(
+    group: str, patterns: tuple[str, ...], takers: set[str], known: str
+) -> str:
+    wanted = ", ".join(patterns)
+    if takers:
+        return (
+            f"{group}: all that fits {wanted} is already of {', '.join(sorted(takers))}"
+            ", for the first group that fits counts: name this one before"
+        )
+    return f"{group}: no position or well fits {wanted}; {known}"
+
+
+def _known(cells: list[Row], wells: list[Row]) -> str:
+    """Name the positions, and the first wells that have cells."""
+    positions = sorted({row["position"] for row in cells})
+    named = sorted({row["well"] for row in (*cells, *wells) if row["well"]})
+    said = f"positions are: {', '.join(positions)}"
+    if not named:
+        return said
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    return f"{said}; wells with cells are: {', '.join(named[:NAMED])}{more}"
 
 
 def grouped(rows: list[Row], by: str) -> list[Row]:

@@ -61,6 +61,10 @@ def test_groups_are_patterns_of_positions_and_wells():
     assert [row["group"] for row in cells] == ["a", "a", "b"]
     with pytest.raises(BadConfig, match="no position or well fits r9c9"):
         label_groups(cells, [], {"lost": ("r9c9",)})
+    with pytest.raises(BadConfig, match="wells with cells are: r1c1, r2c1"):
+        label_groups(cells, [], {"lost": ("r9c9",)})
+    with pytest.raises(BadConfig, match=r"drug: all that fits r1\* is already of all"):
+        label_groups(cells, [], {"all": ("a", "b"), "drug": ("r1*",)})
 
 
 def test_a_tenth_more_area_is_found_between_two_groups():
