@@ -22,7 +22,7 @@ from calibration.onset_fit import STEPS
 from configs.loading import load_experiment
 from inference.prevalence import shift_frame
 from tracking.events.evidence import FORMAT, Evidence, Provenance
-from tracking.events.histories import feature_names
+from tracking.events.histories import BIN_S, feature_names
 
 Views = list[tuple[Course, ...]]
 """The courses of a position from the beginning, and as if it had begun later."""
@@ -119,9 +119,22 @@ def _samples(run: RunReader, truth: TruthReader) -> list[Views]:
         segmented = shift_frame(recorded, -shifts.get(number, 0.0), band)
         watched = Watched(segmented, tracks, _names(compared))
         positions.setdefault(info.position, []).append(watched)
+    for name, frames in positions.items():
+        _check_interval(run, name, [one.segmented.info.time_s for one in frames])
     # Cells that were dead before the run died too, nobody knows when.
     deaths = dict.fromkeys(_dead_at_first(truth), -np.inf) | dict(truth.deaths())
     return [collect(frames, deaths) for frames in positions.values()]
+
+
+def _check_interval(run: RunReader, position: str, times_s: Sequence[float]) -> None:
+    """Refuse frames so far apart that bins of the filter are skipped."""
+    step_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 0.0
+    if step_s > BIN_S:
+        raise BadRun(
+            f"{run.directory}: {step_s:g} s between the frames of {position}; evidence "
+            f"of death is fitted to frames {BIN_S:g} s apart or less: record again with "
+            "a shorter timelapse.time_plan.interval"
+        )
 
 
 def _dead_at_first(truth: TruthReader) -> list[int]:

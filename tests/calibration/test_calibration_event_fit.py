@@ -44,3 +44,12 @@ def test_a_course_tells_the_dead_from_the_dying():
 
     assert [one.onset for one in (dying, living, dead)] == [2, 4, 0]
     assert (deaths, hours) == (1, 6 * 300 / 3600)
+
+
+def test_frames_too_far_apart_are_refused(tmp_path, monkeypatch):
+    """Where the filter would skip bins the message names run, position and interval."""
+    run = record_run(tmp_path / "run", frames=4)
+    monkeypatch.setattr("calibration.event_fit.BIN_S", 200.0)
+
+    with pytest.raises(BadRun, match=r"run: 300 s between the frames of"):
+        fit_runs([run], tmp_path / "mine.toml", seed=1, steps=5)

@@ -61,7 +61,7 @@ class _Lives:
     log_odds: NDArray[np.float64]  # (track,) of being dead
     died: NDArray[np.float64]  # (track,) probability of having died while watched
     dated: NDArray[np.float64]  # (track,) and that within `NEAR_BINS` of its date
-    date_bin: NDArray[np.int64]  # (track,) which is the middle of this bin
+    date_bin: NDArray[np.int64]  # (track,) its middle, a bin; below 0: before them
     steps: NDArray[np.int32]  # (track,) bins with evidence
     votes: NDArray[np.bool_]  # (track, bin) the bin alone speaks for death
     above: NDArray[np.int32]  # (track,) steps in a row over the bar
@@ -129,6 +129,7 @@ class Deaths:
     def _shift(self, bins: int, dose_gy: float) -> None:
         """Let the oldest bins pass into what was before, and make room."""
         lives = self._lives
+        lives.date_bin -= bins
         for _ in range(min(bins, BINS)):
             log_h = self._log_hazard(dose_gy)
             new = log_h + self._waited[0] + lives.turn[:, 0]
@@ -183,7 +184,10 @@ class Deaths:
         # Of bins that are as good, the middle one.
         best = near >= lives.dated[:, None] - 1e-6
         last = BINS - 1 - best[:, ::-1].argmax(axis=1)
-        lives.date_bin = (best.argmax(axis=1) + last + 1) // 2
+        middle = (best.argmax(axis=1) + last + 1) // 2
+        # What leaves the memory keeps the date that it had while all of it was there.
+        whole = (lives.dated > DATED) & (middle > NEAR_BINS)
+        lives.date_bin = np.where(whole, middle, lives.date_bin)
 
     def _log_hazard(self, dose_gy: float) -> float:
         rule = self.rule

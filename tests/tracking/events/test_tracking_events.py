@@ -54,6 +54,19 @@ def test_death_fires_once_and_stays(step_s):
     assert results[-1][0].state.tolist() == [2]
 
 
+def test_a_death_keeps_its_date_when_it_has_left_the_memory():
+    """A verdict six hours later dates a death as it was dated when it was told."""
+    settings = Events(death=DeathRule(confirm_min=360))
+    tracker, rules = Tracker(Tracking()), EventRules(settings, None, make_evidence())
+    told, judged = [], []
+    for scene in fates([0.05] * 20 + [0.95] * 100, 300.0):
+        told += rules.update(scene, tracker.update(scene))[1]
+        judged += rules.judge(scene.info.time_s)
+
+    assert [verdict.outcome for verdict in judged] == ["confirmed"]
+    assert judged[0].onset_s == pytest.approx(told[0].time_s, abs=600)
+
+
 @pytest.mark.parametrize("step_s", [20.0, 300.0, 3600.0])
 def test_dead_is_for_good(step_s):
     """A dead cell that then looks live stays dead and never dies again."""
