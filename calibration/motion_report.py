@@ -6,15 +6,17 @@ learnt from the run as the forecasts do it, and taken off.
 """
 
 import csv
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from acquisition.archive.reader import RunReader
-from acquisition.errors import BadRun
+from acquisition.errors import BadConfig, BadRun
 from acquisition.records import CellState
 from calibration.mask_forecast import map_rows
 from calibration.read_outs import (
@@ -27,7 +29,8 @@ from calibration.read_outs import (
     well_rows,
     wells_of_tracks,
 )
-from configs.loading import load_experiment
+from configs.loading import describe_faults
+from configs.schema import Chip
 from tracking import statistics as st
 from tracking.forecasts.bank import Bank
 from tracking.forecasts.forecaster import measured_centres
@@ -72,10 +75,10 @@ def report_run(
     BadRun
         If the run cannot be read or has no tracks.
     BadConfig
-        If a group holds no position and no well.
+        If a group holds no position and no well, or the chip is not understood.
     """
-    chip = load_experiment(str(run_dir / "config.toml"), []).tracking.chip
     with RunReader(run_dir) as run:
+        chip = chip_of(run_dir / "config.toml")
         tables = _tables(run)
         maps = map_rows(run)
         events = list(run.events())
@@ -112,6 +115,30 @@ def report_run(
         "cells": len(cells),
         "output": None if output is None else str(output),
     }
+
+
+def chip_of(config: Path) -> Chip | None:
+    """Give the chip of a run from its settings, whatever else stands in them.
+
+    No other section is checked: earlier versions had settings that are gone.
+
+    Raises
+    ------
+    BadRun
+        If the file cannot be read.
+    BadConfig
+        If there is a chip and its section is not understood.
+    """
+    try:
+        content = tomllib.loads(config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadRun(f"{config} cannot be read: {error}") from error
+    chip = content.get("tracking", {}).get("chip")
+    try:
+        return None if chip is None else Chip.model_validate(chip)
+    except ValidationError as error:
+        faults = [f"tracking.chip.{fault}" for fault in describe_faults(error)]
+        raise BadConfig(str(config), faults) from error
 
 
 def motion_of(

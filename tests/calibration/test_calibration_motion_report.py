@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scored_runs import STEP_S, record_run
 
+from acquisition.errors import BadConfig
 from calibration.mask_forecast import iou, move_masks
-from calibration.motion_report import motion_of, report_run
+from calibration.motion_report import chip_of, motion_of, report_run
 from calibration.read_outs import READ_OUTS, TrackTable
 
 
@@ -70,6 +71,21 @@ def test_masks_move_whole_and_the_surest_lies_on_top():
     assert (move_masks(labels, shift + 20, np.array([1, 2])) == 0).all()
     assert iou(labels > 0, labels > 0) == 1.0
     assert iou(labels > 9, labels > 9) is None
+
+
+def test_the_chip_is_known_whatever_else_the_settings_say(tmp_path):
+    """A run of an earlier version, with a key that is gone, has its wells."""
+    config = tmp_path / "config.toml"
+    chip = "[tracking.chip]\nfirst_yx_um = [0.0, 0.0]\nrows = 2\ncolumns = 3\n"
+    config.write_text(f"gone = 1\n{chip}", encoding="utf-8")
+    found = chip_of(config)
+    config.write_text("[tracking]\ngone = 1\n", encoding="utf-8")
+
+    assert (found.rows, found.columns) == (2, 3)
+    assert chip_of(config) is None
+    config.write_text(chip.replace("2", "0"), encoding="utf-8")
+    with pytest.raises(BadConfig, match="tracking.chip.rows"):
+        chip_of(config)
 
 
 def test_too_few_cells_state_nothing():
