@@ -132,8 +132,8 @@ def _check_interval(run: RunReader, position: str, times_s: Sequence[float]) -> 
     if step_s > BIN_S:
         raise BadRun(
             f"{run.directory}: {step_s:g} s between the frames of {position}; evidence "
-            f"of death is fitted to frames {BIN_S:g} s apart or less: record again with "
-            "a shorter timelapse.time_plan.interval"
+            f"of death is fitted to frames {BIN_S:g} s apart or less: record again "
+            "with a shorter timelapse.time_plan.interval"
         )
 
 

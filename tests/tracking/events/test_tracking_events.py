@@ -169,7 +169,7 @@ def test_a_frame_of_no_time_tells_nothing(time_s):
 
 
 def test_the_way_of_the_field_is_no_way_of_a_cell():
-    """Where all cells shift alike, only one that crawls has come farther than others."""
+    """Where all cells shift alike, only one that crawls comes farther than others."""
     tracker, histories = Tracker(Tracking()), Histories()
     places = np.array([[0.0, 40.0 * n] for n in range(5)])
     for number in range(6):
