@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from acquisition.archive.compare import differences, engines_of
+from acquisition.archive.compare import compare_runs, engines_of
 from acquisition.archive.directory import create_exact_directory, create_run_directory
 from acquisition.archive.reader import RunReader
 from acquisition.archive.schema import TRUTH, RunFacts
 from acquisition.archive.writer import RunWriter
-from acquisition.errors import BadConfig, BadRun
+from acquisition.errors import BadConfig, BadRun, RunFailed
 from acquisition.recorder import software
 from acquisition.records import Analysed, Frame, FrameInfo, Skip
 from acquisition.runner import Analyse, attempt
-from app.analysis import build_analysis
+from app.analysis import NAMES_PER_START, build_analysis
 from app.preflight import check_replay
 from app.simulate import Tasks, interruptible, progress_bar
 from app.summary import summarise
@@ -52,6 +52,8 @@ def replay(wish: Wish) -> dict[str, Any]:
     ------
     BadInput
         If the run cannot be read or kept no pixels, or a setting cannot be changed now.
+    RunFailed
+        If not one of the frames that were to be analysed could be.
     """
     with RunReader(wish.run) as old:
         experiment, changed = _settings(old, wish.overrides)
@@ -66,6 +68,8 @@ def replay(wish: Wish) -> dict[str, Any]:
         directory = _new_directory(wish, experiment)
         state = _record(old, analyse, directory, experiment, wish)
         with RunReader(directory) as new:
+            if state == "ended":
+                _check_any_analysed(old, new, wish.everything)
             verdict = _compare(old, new, changed, wish.everything)
     result = {"run_dir": str(directory), "replay_of": str(wish.run), "state": state}
     return {**result, **verdict, **summarise(directory), "notes": list(notes)}
@@ -242,6 +246,17 @@ def _copy_truth(old: RunReader, directory: Path) -> None:
         ) from error
 
 
+def _check_any_analysed(old: RunReader, new: RunReader, everything: bool) -> None:
+    """Refuse to call a replay done in which every frame failed that was wanted."""
+    wanted = set((old.sequences if everything else old.analysed_sequences).tolist())
+    failed = [skip for skip in new.skips() if skip.sequence in wanted]
+    if failed and not new.analysed_sequences.size:
+        raise RunFailed(
+            f"{new.directory}: none of {len(failed)} frames could be analysed; of "
+            f"frame {failed[0].sequence} it is said: {failed[0].reason}"
+        )
+
+
 def _compare(
     old: RunReader, new: RunReader, changed: list[str], everything: bool
 ) -> dict[str, Any]:
@@ -256,12 +271,30 @@ def _compare(
         reasons.append(f"{missing} of {count} analysed frames were not analysed again")
     if everything and np.setdiff1d(new.analysed_sequences, old.analysed_sequences).size:
         reasons.append("frames that the run had no time for are analysed too")
-    found = differences(old, new)
+    if _was_restarted(old):
+        reasons.append("the analysis of that run was restarted")
+    found = compare_runs(old, new)
+    if found.masks_not_kept:
+        reasons.append(f"masks of {found.masks_not_kept} frames were not kept")
+    if found.unreadable:
+        count, first = len(found.unreadable), found.unreadable[0]
+        reasons.append(f"{count} results cannot be read ({first})")
     return {
-        "identical": None if reasons else not found,
+        "identical": None if reasons else not found.differences,
         "reason": "; ".join(reasons) or None,
-        "differences": [asdict(one) for one in found],
+        "differences": [asdict(one) for one in found.differences],
     }
+
+
+def _was_restarted(run: RunReader) -> bool:
+    """Tell by the names of its tracks; what came before is not known after a restart.
+
+    Where they are damaged, the comparison of the frames says so.
+    """
+    try:
+        return bool(run.track_ids().max(initial=0) > NAMES_PER_START)
+    except (BadRun, OSError):
+        return False
 
 
 def _listed(names: set[str]) -> str:

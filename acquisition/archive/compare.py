@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from acquisition.archive.reader import RunReader
+from acquisition.errors import BadRun
 
 PER_FRAME = ("labels", "cells", "tracks", "forecast", "refined")
 IN_THE_JOURNAL = ("events", "verdicts", "revisions")
@@ -22,24 +23,44 @@ class Difference:
     first: int | None  # sequence of the first; None where entries have none
 
 
-def differences(one: RunReader, other: RunReader) -> list[Difference]:
-    """Compare the analyses of two runs bit by bit; none: they say the same.
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What two runs were found to say, and what of it could not be compared."""
 
-    Masks that one of the runs did not keep are passed over.
+    differences: list[Difference]  # none: what was compared is the same
+    masks_not_kept: int  # frames of which one of the runs keeps no mask
+    unreadable: list[str]  # one message a result of a frame that is damaged
+
+
+def compare_runs(one: RunReader, other: RunReader) -> Comparison:
+    """Compare the analyses of two runs bit by bit.
+
+    A result that is damaged costs only itself: the others are still compared.
     """
     analysed = one.analysed_sequences, other.analysed_sequences
     found = [_difference("analysed", np.setxor1d(*analysed).tolist())]
     both = np.intersect1d(*analysed).tolist()
+    masks_not_kept, unreadable = 0, []
     for what in PER_FRAME:
-        pairs = ((s, getattr(one, what)(s), getattr(other, what)(s)) for s in both)
-        off = [s for s, a, b in pairs if not _same(what, a, b)]
+        off = []
+        for sequence in both:
+            try:
+                pair = getattr(one, what)(sequence), getattr(other, what)(sequence)
+            except (BadRun, OSError) as error:  # OSError: of a table of HDF5
+                unreadable.append(f"{what} of frame {sequence}: {error}")
+                continue
+            if what == "labels" and (pair[0] is None or pair[1] is None):
+                masks_not_kept += 1
+            elif not _same(*pair):
+                off.append(sequence)
         found.append(_difference(what, off))
     for what in IN_THE_JOURNAL:
         entries = set(getattr(one, what)()) ^ set(getattr(other, what)())
         found.append(
             _difference(what, [getattr(entry, "sequence", None) for entry in entries])
         )
-    return [difference for difference in found if difference.count]
+    differ = [difference for difference in found if difference.count]
+    return Comparison(differ, masks_not_kept, unreadable)
 
 
 def engines_of(run: RunReader) -> set[str]:
@@ -55,13 +76,11 @@ def _difference(what: str, sequences: Iterable[int | None]) -> Difference:
     return Difference(what, len(listed), min(known, default=None))
 
 
-def _same(what: str, one: Any, other: Any) -> bool:
-    if what == "labels" and (one is None or other is None):
-        return True
+def _same(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
         numbers = one.dtype.kind == "f"
         return one.dtype == other.dtype and np.array_equal(one, other, numbers)
     if is_dataclass(one) and type(one) is type(other):
         names = (field.name for field in fields(one))
-        return all(_same("", getattr(one, n), getattr(other, n)) for n in names)
+        return all(_same(getattr(one, n), getattr(other, n)) for n in names)
     return bool(one == other)

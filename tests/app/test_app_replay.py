@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 
 from acquisition.archive.reader import RunReader
 from acquisition.archive.writer import RunWriter
 from app.__main__ import main
+from app.analysis import NAMES_PER_START
 from configs.schema import Log
 from tests.app.conftest import Refusal
 from tests.app.live_runs import SMALL, vigil
@@ -101,6 +103,57 @@ def test_frames_that_were_not_kept_cannot_be_analysed_again(
     assert f"{lost} of " in result["reason"]
     with RunReader(Path("again")) as run:
         assert {skip.reason for skip in run.skips()} == {"its pixels were not kept"}
+
+
+def damage(run: Path, name: str, rows: slice) -> None:
+    """Overwrite the compressed bytes of some images of a run."""
+    for path in run.glob("seg-*.h5"):
+        with h5py.File(path) as file:
+            ids = file[name].id
+            found = [ids.get_chunk_info(k) for k in range(ids.get_num_chunks())]
+        with path.open("r+b") as bytes_of:
+            for chunk in found[rows]:
+                bytes_of.seek(chunk.byte_offset)
+                bytes_of.write(b"\xff" * chunk.size)
+
+
+def test_what_cannot_be_compared_is_said(recorded: Path, replay: Replay) -> None:
+    """A damaged mask, masks that are not kept and new names after a restart."""
+    shutil.copytree(recorded, "hurt")
+    damage(Path("hurt"), "analysis/labels", slice(2, 3))
+    for path in Path("hurt").glob("seg-*.h5"):
+        with h5py.File(path, "r+") as file:
+            rows = file["analysis/tracks"][:]
+            rows["track_id"] += NAMES_PER_START
+            file["analysis/tracks"][:] = rows
+
+    result = replay(Path("hurt"), "again", "--set", "log.labels=false")
+
+    assert result["identical"] is None
+    restarted, unkept, damaged = result["reason"].split("; ", 2)
+    assert restarted == "the analysis of that run was restarted"
+    assert unkept == f"masks of {result['frames_analysed'] - 1} frames were not kept"
+    assert damaged.startswith("1 results cannot be read (labels of frame ")
+
+
+def test_a_replay_of_nothing_but_damage_fails(
+    recorded: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """No frame could be analysed: the first reason is told, and the exit says so."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(recorded, "hurt")
+    for name in ("frames/raw", "frames/single"):
+        damage(Path("hurt"), name, slice(None))
+    world = f"simulated.world={recorded.parent / 'mine.toml'}"
+
+    code = main(("replay", "hurt", "--output", "again", "--set", world))
+
+    assert code == 1
+    said = capsys.readouterr().err
+    assert "frames could be analysed; of frame 1 it is said: " in said
 
 
 def copy_frames(run_dir: Path, name: str, log: Log) -> Path:
