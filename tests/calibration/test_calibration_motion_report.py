@@ -84,7 +84,7 @@ def test_the_chip_is_known_whatever_else_the_settings_say(tmp_path):
     assert (found.rows, found.columns) == (2, 3)
     assert chip_of(config) is None
     config.write_text(chip.replace("2", "0"), encoding="utf-8")
-    with pytest.raises(BadConfig, match="tracking.chip.rows"):
+    with pytest.raises(BadConfig, match=r"tracking\.chip\.rows"):
         chip_of(config)
 
 
