@@ -19,17 +19,26 @@ from calibration.mask_forecast import iou, move_masks
 from calibration.training.forecast_maps import LIVE, MapCourse, MapView, map_course
 from configs.schema import Forecasting
 from tracking.forecasts.forecaster import MODELS, Forecaster
-from tracking.forecasts.map_card import MapModel, load_map_model
+from tracking.forecasts.map_card import MapCard, MapModel, load_map_model
 from tracking.forecasts.rolling import Scores
 
 COPIED, MOVED, TRULY_MOVED = "copied", "moved masks", "moved masks, true ways"
 NETWORK = "map network"
 SEEN_FRAMES = 5
-"""The first map that is judged is foretold from so many."""
+"""The first map that is judged is foretold from so many, unless a network sees others.
+"""
+JUDGED_FRAMES = 18
+"""Maps of every specimen that are foretold."""
 LOCALISATION_UM = 1.0
 """That of the settings where they say nothing else."""
-VIEW = MapView("cho_10x", edge_px=256, reduced=4, interval_s=600.0, frames=24)
 AHEAD_FRAMES = 2
+VIEW = MapView(
+    "cho_10x",
+    edge_px=256,
+    reduced=4,
+    interval_s=600.0,
+    frames=SEEN_FRAMES - 1 + JUDGED_FRAMES + AHEAD_FRAMES,
+)
 
 Map = NDArray[np.uint8]  # (y, x) 0, live, dead
 
@@ -57,17 +66,7 @@ def bench_maps(seeds: int = 2, model: Path | None = None) -> dict[str, Any]:
         If the folder is no map network, or a damaged one.
     """
     network = None if model is None else load_map_model(model)
-    view, ahead = VIEW, AHEAD_FRAMES
-    if network is not None:
-        card = network.card
-        view = MapView(
-            card.world,
-            card.architecture.edge,
-            card.reduced,
-            card.interval_s,
-            VIEW.frames,
-        )
-        ahead = card.ahead_frames
+    view, ahead = (VIEW, AHEAD_FRAMES) if network is None else _as_trained(network.card)
     judged: dict[str, list[tuple[float, float]]] = {}
     for seed in range(1, seeds + 1):
         for name, told, true in told_maps(map_course(view, seed, (ahead,)), network):
@@ -87,6 +86,13 @@ def bench_maps(seeds: int = 2, model: Path | None = None) -> dict[str, Any]:
     return {"rows": rows}
 
 
+def _as_trained(card: MapCard) -> tuple[MapView, int]:
+    """Give how a network wants specimens looked at, and how far it looks ahead."""
+    shape, ahead = card.architecture, card.ahead_frames
+    frames = shape.frames - 1 + JUDGED_FRAMES + ahead
+    return MapView(card.world, shape.edge, card.reduced, card.interval_s, frames), ahead
+
+
 def told_maps(
     seen: MapCourse, network: MapModel | None
 ) -> Iterator[tuple[str, Map, Map]]:
@@ -97,10 +103,11 @@ def told_maps(
     scores = Scores(MODELS, course.ahead.size)
     forecaster = Forecaster(settings, LOCALISATION_UM, scores)
     told = None if network is None else _teller(network)
+    first = SEEN_FRAMES if network is None else network.card.architecture.frames
     for frame, (time_s, cells, tracks) in enumerate(course.shown()):
         forecaster.observe(time_s, cells, tracks)
         made = forecaster.forecast(tracks)
-        if frame < SEEN_FRAMES - 1 or frame + ahead >= len(seen.maps):
+        if frame < first - 1 or frame + ahead >= len(seen.maps):
             continue
         true = seen.maps[frame + ahead]
         yield COPIED, seen.maps[frame], true
@@ -112,7 +119,7 @@ def told_maps(
         every = np.arange(row.size)
         yield TRULY_MOVED, _moved(seen, frame, tracks, np.nan_to_num(went), every), true
         if told is not None:
-            yield NETWORK, told(seen.maps[frame - SEEN_FRAMES + 1 : frame + 1]), true
+            yield NETWORK, told(seen.maps[frame - first + 1 : frame + 1]), true
 
 
 def _moved(

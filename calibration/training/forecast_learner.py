@@ -94,7 +94,8 @@ def load_forecast_recipe(path: Path, kind: type[AnyRecipe]) -> AnyRecipe:
         raise BadConfig(str(path), [f"not TOML: {error}"]) from error
     except ValidationError as error:
         faults = [
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            f"{'.'.join(map(str, fault['loc'])) or '(whole file)'}: "
+            f"{fault['msg'].removeprefix('Value error, ')}"
             for fault in error.errors()
         ]
         raise BadConfig(str(path), faults) from error

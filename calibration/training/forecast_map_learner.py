@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch.nn.functional import cross_entropy
 
 from calibration.training.forecast_learner import FIRST_TRAINING_SEED, Watch
@@ -39,6 +39,18 @@ class MapRecipe(Section):
     batch: int = Field(8, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     seed: int = Field(1, ge=0)
+
+    @model_validator(mode="after")
+    def _has_a_later_map(self) -> "MapRecipe":
+        least = self.architecture.frames + self.ahead_frames
+        if self.frames < least:
+            raise ValueError(
+                f"frames {self.frames}: a network that sees architecture.frames "
+                f"{self.architecture.frames} learns what comes ahead_frames "
+                f"{self.ahead_frames} later from {least} maps or more; give frames "
+                f"{least}, better twice as many"
+            )
+        return self
 
     @property
     def view(self) -> MapView:

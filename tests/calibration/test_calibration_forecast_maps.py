@@ -4,9 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from acquisition.errors import BadConfig
 from app.train_forecast import is_forecast
-from calibration.benchmarks.forecast_maps import bench_maps, told_maps
+from calibration.benchmarks.forecast_maps import (
+    JUDGED_FRAMES,
+    bench_maps,
+    told_maps,
+)
 from calibration.mask_forecast import iou
 from calibration.training.forecast_learner import load_forecast_recipe
 from calibration.training.forecast_map_learner import (
@@ -18,6 +24,7 @@ from calibration.training.forecast_map_train import write_maps
 from calibration.training.forecast_maps import DEAD, LIVE, MapView, map_course
 from configs.schema import SHIPPED
 from tracking.forecasts.map_card import MapShape
+from tracking.forecasts.map_transformer import MapTransformer
 
 EDGE = 128
 SMALL = MapRecipe(
@@ -69,10 +76,6 @@ def test_an_untrained_map_network_copies_and_a_trained_one_comes_back(
     tmp_path: Path,
 ) -> None:
     """Twice the same bytes; read again, it stands beside the copy."""
-    import torch
-
-    from tracking.forecasts.map_transformer import MapTransformer
-
     maps = gather_maps(SMALL, lambda *_: True)
     assert maps is not None
     for name in ("one", "two"):
@@ -89,6 +92,38 @@ def test_an_untrained_map_network_copies_and_a_trained_one_comes_back(
     assert one.read_bytes() == two.read_bytes()
     rows = bench_maps(seeds=1, model=tmp_path / "one")["rows"]
     assert [row["model"] for row in rows][-1] == "map network"
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("frames = 8\nahead_frames = 4", r"whole file\): frames 8: .*give frames 9"),
+        ("architecture = { edge = 100 }", "architecture: edge 100 .* such as 96"),
+    ],
+)
+def test_a_recipe_that_cannot_be_trained_is_refused(
+    said: str, message: str, tmp_path: Path
+) -> None:
+    """Too few maps of a specimen, and patches that leave a rest: before the hours."""
+    path = tmp_path / "mine.toml"
+    path.write_text(f'kind = "forecast_maps"\nname = "mine"\n{said}\n')
+
+    with pytest.raises(BadConfig, match=message):
+        load_forecast_recipe(path, MapRecipe)
+
+
+def test_a_network_is_judged_as_it_was_trained(tmp_path: Path) -> None:
+    """One that sees three maps, and far ahead, is judged as often as any other."""
+    shape = MapShape(edge=64, patch=16, width=16, layers=1, frames=3)
+    recipe = MapRecipe(
+        kind="forecast_maps", name="far", architecture=shape, ahead_frames=30, frames=33
+    )
+    write_maps(recipe, MapTransformer(shape).eval(), tmp_path / "far", ())
+
+    rows = bench_maps(seeds=1, model=tmp_path / "far")["rows"]
+
+    assert {row["maps"] for row in rows} == {JUDGED_FRAMES}
+    assert rows[-1]["ahead_s"] == 30 * recipe.interval_s
 
 
 def test_the_shipped_map_recipe_is_that_of_a_forecast() -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from inference.model_folder import (
     CardPart,
@@ -35,6 +35,16 @@ class MapShape(CardPart):
     layers: int = Field(2, ge=1, le=6)
     """Of the encoder, and of the decoder."""
     heads: Literal[1, 2, 4, 8] = 4
+
+    @model_validator(mode="after")
+    def _patches_fill_the_map(self) -> "MapShape":
+        if self.edge % self.patch:
+            fitting = self.edge - self.edge % self.patch or self.patch
+            raise ValueError(
+                f"edge {self.edge} is no multiple of patch {self.patch}; give an edge "
+                f"such as {fitting}"
+            )
+        return self
 
 
 class MapFigures(CardPart):
