@@ -47,6 +47,7 @@ class Analysis:
         """Give what the stages count, and the share of dead cells that is assumed."""
         facts = {"refused_triggers": float(self._tracking.refused)}
         facts["contacts_left_out"] = float(self._tracking.contacts_left_out)
+        facts["smoothness_assumed"] = float(self._tracking.smoothness_assumed)
         facts["pairs_left_out"] = float(self._tracking.pairs_left_out)
         facts |= self._tracking.forecast_facts()
         share = self._prevalence.share

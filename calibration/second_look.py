@@ -50,6 +50,7 @@ class SecondLook:
     revisions: tuple[Revision, ...]
     courses: Rows  # COURSE
     left_out: int  # contacts too large or too long
+    is_smoothness_assumed: bool  # it was to be learnt, and could not
 
 
 def refine_run(run_dir: Path, overrides: tuple[str, ...] = ()) -> dict[str, int]:
@@ -61,6 +62,14 @@ def refine_run(run_dir: Path, overrides: tuple[str, ...] = ()) -> dict[str, int]
         A run that has ended.
     overrides
         Settings in place of those of the run, such as ``tracking.refine.smoothness=3``.
+
+    Returns
+    -------
+    dict
+        Revisions of ``names`` and ``courses``, how many were ``banded``, contacts
+        ``left_out``, and the ``rows`` of the courses; ``smoothness_assumed``:
+        positions whose smoothness was to be learnt and had too few frames, or too
+        uneven ones, for it.
 
     Raises
     ------
@@ -96,6 +105,7 @@ def refine_run(run_dir: Path, overrides: tuple[str, ...] = ()) -> dict[str, int]
         "courses": sum(revision.kind == "course" for revision in said),
         "banded": sum(revision.method != "osqp" for revision in said),
         "left_out": sum(look.left_out for look in looks),
+        "smoothness_assumed": sum(look.is_smoothness_assumed for look in looks),
         "rows": len(courses),
     }
 
@@ -123,7 +133,12 @@ def look_again(
         said += refiner.finish(frames[-1])
     rows = _rows(run, frames, RevisedNames(said))
     _smooth(rows, refiner.smoothness)
-    return SecondLook(tuple(said), rows, refiner.left_out)
+    return SecondLook(
+        tuple(said),
+        rows,
+        refiner.left_out,
+        refiner.is_smoothness_assumed,
+    )
 
 
 def _positions(run: RunReader) -> dict[str, list[FrameInfo]]:

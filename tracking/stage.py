@@ -95,6 +95,12 @@ class TrackingStage:
         return sum(one.left_out for one in refiners if one is not None)
 
     @property
+    def smoothness_assumed(self) -> int:
+        """Positions whose smoothness is to be learnt, and is not known yet."""
+        refiners = (position.refiner for position in self._positions.values())
+        return sum(one.is_smoothness_assumed for one in refiners if one is not None)
+
+    @property
     def pairs_left_out(self) -> int:
         """Pairs that no contact was predicted for: their cells lie too densely."""
         return sum(one.rules.pairs_left_out for one in self._positions.values())

@@ -29,6 +29,7 @@ def test_every_track_has_a_course_in_every_frame(looked_at):
     with RunReader(run) as reader:
         tracks = [reader.tracks(one) for one in reader.analysed_sequences.tolist()]
     assert len(rows) == result["rows"] == sum(one.track_id.size for one in tracks)
+    assert result["smoothness_assumed"] == 0
     assert (np.diff(rows["name"]) >= 0).all()
     last = rows[rows["sequence"] == 12]
     away = np.linalg.norm(last["centre_um"] - tracks[-1].centre_um, axis=1)

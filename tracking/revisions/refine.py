@@ -89,6 +89,11 @@ class Refiner:
         return self._window.smoothness
 
     @property
+    def is_smoothness_assumed(self) -> bool:
+        """Whether the weight was to be learnt, and too little was seen for it."""
+        return self._window.is_assumed
+
+    @property
     def left_out(self) -> int:
         """Contacts not looked at again: too large, too long, or too many at once."""
         return self._episodes.left_out + self._crowded

@@ -83,6 +83,11 @@ class Window:
         return self._roughness.smoothness if self._lam is None else self._lam
 
     @property
+    def is_assumed(self) -> bool:
+        """Whether that weight was to be learnt, and is not yet."""
+        return self._lam is None and not self._roughness.is_known
+
+    @property
     def begins(self) -> int:
         """The oldest frame in the window, 0 before there is one."""
         return self._sequence[0] if self._sequence else 0
@@ -90,7 +95,6 @@ class Window:
     def push(self, sighting: Sighting) -> Final | None:
         """Take one frame, later than the last; give what became final with it."""
         self._append(sighting)
-        self._roughness.learn(np.array(self._time_s), self._places, self._seen)
         lam = self.smoothness
         terms = differences(np.array(self._time_s))
         if len(self._time_s) > self._length:
@@ -116,6 +120,8 @@ class Window:
         known = at < self._ids.size
         known[known] = self._ids[at[known]] == ids[known]
         was = at[known]
+        rows = np.where(known, at, -1)
+        self._roughness.learn(sighting.time_s, rows, sighting.centre_um, sighting.seen)
         places = np.zeros((ids.size, frames + 1, 2))
         seen = np.zeros((ids.size, frames + 1), np.bool_)
         begin = np.full(ids.size, frames)

@@ -133,3 +133,38 @@ def test_the_smoothness_follows_the_noise_of_the_centres(
 
     assert low <= window.smoothness <= high
     assert Window(5, 3.0, 1.0).smoothness == 3.0
+
+
+@pytest.mark.parametrize("lag", [1, 2, 5])
+@pytest.mark.parametrize(
+    ("steps_s", "bent_um2"), [((60.0,), 2.0), ((60.0, 60.0, 90.0), 2.4)]
+)
+def test_the_smoothness_is_learnt_whatever_the_lag_and_mildly_uneven_steps(
+    lag: int, steps_s: tuple[float, ...], bent_um2: float
+) -> None:
+    """It is noise (1 um) over bends, those of a walk of 1 um a minute and axis."""
+    rng = np.random.default_rng(0)
+    time_s = np.cumsum(np.resize(steps_s, 60))
+    step_um = (
+        rng.normal(0, 1, (60, 300, 2))
+        * np.sqrt(np.resize(steps_s, 60) / 60)[:, None, None]
+    )
+    centre_um = np.cumsum(step_um, axis=0) + rng.normal(0, 1, step_um.shape)
+    window, ids, seen = Window(lag, None, 1.0), np.arange(300), np.ones(300, bool)
+    for at in range(60):
+        window.push(Sighting(at, float(time_s[at]), ids, centre_um[at], seen))
+
+    assert not window.is_assumed
+    assert window.smoothness == pytest.approx(1 / bent_um2, rel=0.3)
+
+
+def test_of_very_uneven_steps_no_smoothness_is_learnt_and_that_is_said() -> None:
+    """Bursts of frames with long rests between them leave the usual weight."""
+    window, rng = Window(5, None, 1.0), np.random.default_rng(7)
+    for at, time_s in enumerate(np.cumsum(np.resize([1.0, 1.0, 60.0], 60))):
+        here = rng.normal(0, 1, (300, 2))
+        window.push(Sighting(at, time_s, np.arange(300), here, np.ones(300, bool)))
+
+    assert window.is_assumed
+    assert window.smoothness == 1.0
+    assert not Window(5, 3.0, 1.0).is_assumed
