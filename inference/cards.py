@@ -32,8 +32,8 @@ from inference.model_folder import (
 )
 from inference.pixels import slim_grey_level
 
-MODELS = Shelf("model", Path(__file__).parent / "weights")
-"""The segmentation models."""
+MODELS = Shelf("model", Path(__file__).parent / "weights", foreign=b'"kind": "forecast')
+"""The segmentation models; a card too damaged to tell its kind counts as theirs."""
 
 GOLDEN_FRAME = "golden.frame"
 GOLDEN_MAPS = "golden.maps"

@@ -56,6 +56,7 @@ class Shelf:
     kind: str  # in words, for messages
     shipped: Path  # one folder a model
     mark: bytes = b""  # stands in every card of this kind, and of no other
+    foreign: bytes | None = None  # stands in cards of other kinds alone
 
     def look(self, name_or_path: str) -> Path | None:
         """Find the folder of a model: a path, or a shipped name; ``None``: neither."""
@@ -84,11 +85,15 @@ class Shelf:
 
     def folders(self) -> list[Path]:
         """Give the folders of the shipped models, by name."""
-        return sorted(card.parent for card in self.shipped.glob(f"*/{CARD_FILE}"))
+        cards = self.shipped.glob(f"*/{CARD_FILE}")
+        return sorted(card.parent for card in cards if self._holds(card.parent))
 
     def _holds(self, folder: Path) -> bool:
         card = folder / CARD_FILE
-        return card.is_file() and self.mark in card.read_bytes()
+        if not card.is_file():
+            return False
+        said = card.read_bytes()
+        return self.mark in said and (self.foreign is None or self.foreign not in said)
 
 
 def read_card(folder: Path, kind: type[AnyCard]) -> AnyCard:

@@ -7,6 +7,11 @@ from typing import Any
 import numpy as np
 
 from acquisition.errors import BadModel
+from calibration.models.forecast_maps import (
+    map_row,
+    show_map_network,
+    verify_map_network,
+)
 from calibration.models.forecasts import (
     forecast_row,
     show_forecast,
@@ -26,6 +31,7 @@ from inference.model_folder import CARD_FILE
 from inference.nets.cost import network_cost
 from inference.probe import probe_engine, tiled
 from tracking.forecasts.card import FORECASTS
+from tracking.forecasts.map_card import MAPS
 
 COUNTED_PX = 1024
 """Edge of the frame whose operations are counted."""
@@ -48,7 +54,7 @@ def list_models(folders: Sequence[Path]) -> list[dict[str, Any]]:
     BadModel
         If a folder holds no model at all.
     """
-    found = MODELS.folders() + FORECASTS.folders()
+    found = MODELS.folders() + FORECASTS.folders() + MAPS.folders()
     for folder in folders:
         inside = [folder] if (folder / CARD_FILE).is_file() else []
         inside += sorted(card.parent for card in folder.glob(f"*/{CARD_FILE}"))
@@ -67,7 +73,7 @@ def _row(folder: Path) -> dict[str, Any]:
     )
     row |= {"instance_f1_50": None, "mean_object_f1_25": None, "measured": None}
     row |= {"folder": str(folder), "fault": None}
-    if (forecast := forecast_row(folder)) is not None:
+    if (forecast := forecast_row(folder) or map_row(folder)) is not None:
         return row | forecast
     try:
         card = load_card(folder)
@@ -106,7 +112,7 @@ def show_model(name: str) -> dict[str, Any]:
     BadModel
         If there is no such model.
     """
-    if (forecast := show_forecast(name)) is not None:
+    if (forecast := show_forecast(name) or show_map_network(name)) is not None:
         return forecast
     folder = MODELS.find(name)
     card = load_card(folder)
@@ -191,7 +197,7 @@ def verify_model(name: str) -> dict[str, Any]:
     BadModel
         If there is no such model.
     """
-    if (forecast := verify_forecast(name)) is not None:
+    if (forecast := verify_forecast(name) or verify_map_network(name)) is not None:
         return forecast
     folder = MODELS.find(name)
     result: dict[str, Any] = {"name": name, "folder": str(folder), "whole": False}

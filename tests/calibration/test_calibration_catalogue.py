@@ -204,12 +204,16 @@ def test_networks_are_trained_and_measured_side_by_side(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shelf", "name"),
-    [(MODELS, "slim"), (FORECASTS, "forecast")],
+    ("shelf", "other", "name"),
+    [(MODELS, FORECASTS, "slim"), (FORECASTS, MODELS, "forecast")],
     ids=["cells", "walks"],
 )
 def test_both_kinds_of_models_are_found_alike(
-    shelf: Shelf, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shelf: Shelf,
+    other: Shelf,
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A folder of the user goes before a shipped name; the other kind is no answer."""
     monkeypatch.chdir(tmp_path)
@@ -219,5 +223,6 @@ def test_both_kinds_of_models_are_found_alike(
     assert shipped == shelf.shipped / name
     assert shelf.find(name) == Path(name)
     assert shelf.look("nowhere") is None
+    assert other.look(name) is None
     with pytest.raises(BadModel, match=rf"{shelf.kind} 'nowhere'.*one of: .*{name}"):
         shelf.find("nowhere")

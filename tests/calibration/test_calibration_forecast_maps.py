@@ -14,6 +14,7 @@ from calibration.benchmarks.forecast_maps import (
     told_maps,
 )
 from calibration.mask_forecast import iou
+from calibration.models.catalogue import list_models, show_model, verify_model
 from calibration.training.forecast_learner import load_forecast_recipe
 from calibration.training.forecast_map_learner import (
     MapRecipe,
@@ -23,6 +24,9 @@ from calibration.training.forecast_map_learner import (
 from calibration.training.forecast_map_train import write_maps
 from calibration.training.forecast_maps import DEAD, LIVE, MapView, map_course
 from configs.schema import SHIPPED
+from inference.cards import MODELS
+from inference.model_folder import CARD_FILE, WEIGHTS_FILE
+from tracking.forecasts.card import FORECASTS
 from tracking.forecasts.map_card import MapShape
 from tracking.forecasts.map_transformer import MapTransformer
 
@@ -124,6 +128,23 @@ def test_a_network_is_judged_as_it_was_trained(tmp_path: Path) -> None:
 
     assert {row["maps"] for row in rows} == {JUDGED_FRAMES}
     assert rows[-1]["ahead_s"] == 30 * recipe.interval_s
+
+
+def test_a_map_network_is_known_among_the_models(tmp_path: Path) -> None:
+    """It is listed, told in words and verified; nobody takes it for one of cells."""
+    folder = tmp_path / "small"
+    write_maps(SMALL, MapTransformer(SMALL.architecture), folder, ())
+
+    assert list_models([folder])[-1]["kind"] == "map_transformer"
+    assert "it finds no cells" in show_model(str(folder))["text"]
+    assert verify_model(str(folder))["whole"]
+    for shelf in (MODELS, FORECASTS):
+        assert shelf.look(str(folder)) is None
+    card = (folder / CARD_FILE).read_text()
+    (folder / CARD_FILE).write_text(card.replace('"width": 16', '"width": 8'))
+    assert "do not fit" in verify_model(str(folder))["reason"]
+    (folder / WEIGHTS_FILE).write_bytes(b"")
+    assert "damaged" in verify_model(str(folder))["reason"]
 
 
 def test_the_shipped_map_recipe_is_that_of_a_forecast() -> None:

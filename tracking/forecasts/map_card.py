@@ -12,12 +12,17 @@ from pydantic import Field, model_validator
 from inference.model_folder import (
     CardPart,
     Sha256,
+    Shelf,
     label_of,
     read_card,
     read_weights,
     write_model,
 )
 
+MAPS = Shelf(
+    "map network", Path(__file__).parents[1] / "weights", b'"kind": "forecast_maps"'
+)
+"""The networks that forecast maps; none is shipped."""
 CLASSES = 3
 """Nothing, live, dead: the values of a map."""
 
