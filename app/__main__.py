@@ -53,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.filename is None:
             raise
         print(
-            f"vigil: {error.filename}: {error.strerror}; check the path, the "
-            "permissions and the disk",
+            f"vigil: {error.filename}: {error.strerror or error}; check the path, "
+            "the permissions and the disk",
             file=sys.stderr,
         )
         return BAD_INPUT if isinstance(error, WRONG_PLACE) else FAILED

@@ -241,8 +241,8 @@ def _copy_truth(old: RunReader, directory: Path) -> None:
         shutil.copyfile(old.truth_path, directory / TRUTH)
     except OSError as error:
         raise BadRun(
-            f"{old.truth_path} cannot be copied to {directory} ({error.strerror}); "
-            "check the disk"
+            f"{old.truth_path} cannot be copied to {directory} "
+            f"({error.strerror or error}); check the disk"
         ) from error
 
 

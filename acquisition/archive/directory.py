@@ -60,7 +60,7 @@ def create_exact_directory(directory: Path) -> Path:
 
 def _cannot_create(directory: Path, error: OSError) -> BadRun:
     return BadRun(
-        f"cannot create {directory} ({error.strerror}); "
+        f"cannot create {directory} ({error.strerror or error}); "
         "check the path, the permissions and the disk"
     )
 
@@ -184,7 +184,7 @@ def take_lock(directory: Path) -> None:
         ) from error
     except OSError as error:
         raise BadRun(
-            f"cannot write into {directory} ({error.strerror}); "
+            f"cannot write into {directory} ({error.strerror or error}); "
             "check that it exists and may be written"
         ) from error
 

@@ -89,8 +89,8 @@ def bench_log(
             rows, megabytes = _measure(sample, Path(place), repeat, seed)
     except OSError as error:
         raise BadRun(
-            f"{folder or tempfile.gettempdir()} cannot be written ({error.strerror}); "
-            "give --output"
+            f"{folder or tempfile.gettempdir()} cannot be written "
+            f"({error.strerror or error}); give --output"
         ) from error
     cells = len(sample.analysed.segmented.cells.label)
     return {"rows": rows, "size": size, "cells": cells, "mb_per_frame": megabytes}
