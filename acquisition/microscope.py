@@ -80,6 +80,7 @@ class Microscope:
         """
         if self.stand is None or cycle is None:
             return False
+        # NOTE: here, since only this kind needs the specimen and its kernels.
         from acquisition.simulated.stand.assembly import is_beam_open
 
         return is_beam_open(self.stand.world, cycle.time_s)
