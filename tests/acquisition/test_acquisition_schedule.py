@@ -7,7 +7,6 @@ import pytest
 import useq
 
 from acquisition.clock import Clock
-from acquisition.errors import BadConfig
 from acquisition.microscope import Microscope
 from acquisition.schedule import POLL_S, EventSource
 from acquisition.wishes import Limits
@@ -96,15 +95,6 @@ def test_every_tile_of_a_grid_is_a_position_of_its_own(
     source.add_timelapse(plan)
 
     assert [position for _, position in purposes(source)] == ["p0-g0", "p0-g1"]
-
-
-def test_time_must_be_the_outermost_axis(clock: Clock, demo: Microscope) -> None:
-    """A plan that visits one position for ever before the next is refused."""
-    plan = make_plan(3, positions=2).replace(axis_order="ptgcz")
-    source = EventSource(clock, demo.core)
-
-    with pytest.raises(BadConfig, match="axis_order"):
-        source.add_timelapse(plan)
 
 
 def test_a_request_overtakes_a_backlog_of_300_events(

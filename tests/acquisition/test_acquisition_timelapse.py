@@ -1,10 +1,23 @@
-"""Plans of a time-lapse: what would mix up fields of view is refused."""
+"""Plans of a time-lapse: what cannot be unrolled, or mixes up fields, is refused."""
 
 import pytest
 import useq
 
 from acquisition.errors import BadConfig
 from acquisition.timelapse import Timelapse
+
+
+def test_time_must_be_the_outermost_axis() -> None:
+    """A plan that visits one position for ever before the next is refused."""
+    places = [{"x": 50 * k, "y": 0, "name": "ab"[k]} for k in range(2)]
+    plan = useq.MDASequence(
+        time_plan={"interval": 10, "loops": 3},
+        stage_positions=places,
+        axis_order="ptgcz",
+    )
+
+    with pytest.raises(BadConfig, match="axis_order"):
+        Timelapse(plan, 0.0)
 
 
 @pytest.mark.parametrize("name", ["request-1", "plane-a"])
