@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from plain_evidence import linear
 from scored_runs import record_run
 
 from acquisition.errors import BadRun
 from calibration.event_fit import fit_runs
+from calibration.evidence_fit import level_with_truth
 from calibration.evidence_samples import Course, count_deaths
-from tracking.events.evidence import load_evidence
+from tracking.events.evidence import AHEADS, load_evidence
+from tracking.events.histories import feature_names
 
 
 def test_a_calibration_is_fitted_to_a_recorded_run(tmp_path):
@@ -53,3 +56,24 @@ def test_frames_too_far_apart_are_refused(tmp_path, monkeypatch):
 
     with pytest.raises(BadRun, match=r"run: 300 s between the frames of"):
         fit_runs([run], tmp_path / "mine.toml", seed=1, steps=5)
+
+
+def test_first_looks_call_as_many_dead_as_are():
+    """The mean chance at first sight is the share that is dead, whatever it was."""
+    rng = np.random.default_rng(1)
+    names = feature_names()
+    logit = rng.normal(size=200)
+    courses = []
+    for look, chance in zip(logit, rng.random(200), strict=True):
+        features = np.zeros((2, len(AHEADS), len(names)), np.float32)
+        features[:, :, names.index("logit before")] = look
+        since_s = np.array([0.0, 300.0]) if chance < 0.3 else np.full(2, -np.inf)
+        courses.append(
+            Course(features, np.zeros((2, 3)), np.ones(2, np.bool_), since_s)
+        )
+    share = np.mean([one.since_s[0] >= 0 for one in courses])
+
+    first = level_with_truth(linear({"logit before": 1.0}, bias=-3.0), courses)
+
+    odds = first(np.stack([one.features[0, 0] for one in courses]).astype(float))
+    assert np.mean(1 / (1 + np.exp(-odds))) == pytest.approx(share, abs=1e-3)
