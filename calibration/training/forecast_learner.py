@@ -220,15 +220,33 @@ def learn(
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng([recipe.seed, 34])
     net = ResidualTransformer(recipe.architecture)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.learning_rate)
+
+    def loss() -> torch.Tensor:
+        at = rng.integers(0, len(samples.steps), recipe.batch)
+        return _loss(net, samples, at, rng)
+
+    whole = descend(net, loss, recipe.steps, recipe.learning_rate, watch)
+    return net if whole else None
+
+
+def descend(
+    net: torch.nn.Module,
+    loss_of_batch: Callable[[], torch.Tensor],
+    steps: int,
+    learning_rate: float,
+    watch: Watch,
+) -> bool:
+    """Take the steps of a training; gives whether it came to its end.
+
+    ``watch`` is told the running mean of the loss. The rate rises and falls once.
+    """
+    optimiser = torch.optim.AdamW(net.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, recipe.learning_rate, total_steps=recipe.steps
+        optimiser, learning_rate, total_steps=steps
     )
     running = None
-    for step in range(recipe.steps):
-        loss = _loss(
-            net, samples, rng.integers(0, len(samples.steps), recipe.batch), rng
-        )
+    for step in range(steps):
+        loss = loss_of_batch()
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -236,10 +254,10 @@ def learn(
         schedule.step()
         value = float(loss.detach())
         running = value if running is None else 0.98 * running + 0.02 * value
-        if not watch(step + 1, recipe.steps, running):
-            return None
+        if not watch(step + 1, steps, running):
+            return False
     net.eval()
-    return net
+    return True
 
 
 def _loss(

@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch.nn.functional import cross_entropy
 
-from calibration.training.forecast_learner import FIRST_TRAINING_SEED, Watch
+from calibration.training.forecast_learner import (
+    FIRST_TRAINING_SEED,
+    Watch,
+    descend,
+)
 from calibration.training.forecast_maps import MapView, map_course
 from configs.section import Section
 from tracking.forecasts.map_card import MapShape
@@ -79,25 +83,13 @@ def learn_maps(recipe: MapRecipe, maps: Maps, watch: Watch) -> MapTransformer | 
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng([recipe.seed, 35])
     net = MapTransformer(recipe.architecture)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, recipe.learning_rate, total_steps=recipe.steps
-    )
-    running = None
-    for step in range(recipe.steps):
+
+    def loss() -> torch.Tensor:
         shown, later = _batch(recipe, maps, rng)
-        loss = cross_entropy(net(torch.from_numpy(shown)), torch.from_numpy(later))
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        value = float(loss.detach())
-        running = value if running is None else 0.98 * running + 0.02 * value
-        if not watch(step + 1, recipe.steps, running):
-            return None
-    net.eval()
-    return net
+        return cross_entropy(net(torch.from_numpy(shown)), torch.from_numpy(later))
+
+    whole = descend(net, loss, recipe.steps, recipe.learning_rate, watch)
+    return net if whole else None
 
 
 def _batch(
