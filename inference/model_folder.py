@@ -49,6 +49,11 @@ def label_of(name: str, card: CardPart) -> str:
     return f"{name}-{sha256(card.model_dump_json().encode())[:8]}"
 
 
+def weight_count(weights: Mapping[str, NDArray[np.generic]]) -> int:
+    """Give how many numbers the weights of a model hold."""
+    return sum(value.size for value in weights.values())
+
+
 @dataclass(frozen=True, slots=True)
 class Shelf:
     """Where the models of one kind are found: in the user's folders, or shipped."""

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from acquisition.errors import BadModel
+from inference.model_folder import weight_count
 from tracking.forecasts.map_card import MAPS, MapFigures, MapModel, load_map_model
 
 
@@ -20,7 +19,7 @@ def map_row(folder: Path) -> dict[str, Any] | None:
     return {
         "name": model.card.name,
         "kind": model.card.architecture.kind,
-        "parameters": _parameters(model),
+        "parameters": weight_count(model.weights),
         "steps": model.card.steps,
         "trained": True,
     }
@@ -36,7 +35,7 @@ def show_map_network(name: str) -> dict[str, Any] | None:
         "name": model.card.name,
         "folder": str(folder),
         "card": model.card.model_dump(mode="json"),
-        "parameters": _parameters(model),
+        "parameters": weight_count(model.weights),
         "text": _describe(model, folder),
     }
 
@@ -66,17 +65,14 @@ def verify_map_network(name: str) -> dict[str, Any] | None:
     return result | {"label": model.label, "whole": reason is None, "reason": reason}
 
 
-def _parameters(model: MapModel) -> int:
-    return sum(int(np.prod(value.shape)) for value in model.weights.values())
-
-
 def _describe(model: MapModel, folder: Path) -> str:
     card = model.card
     lines = [
         f"{card.name}: forecasts the map of live and dead cells {card.ahead_frames} "
         f"frames of {card.interval_s:g} s ahead; it finds no cells and serves no run. "
         f"Measure it with: vigil bench forecast --maps --weights {folder}",
-        f"Network: sees {card.architecture.frames} maps, {_parameters(model)} weights.",
+        f"Network: sees {card.architecture.frames} maps, "
+        f"{weight_count(model.weights)} weights.",
         f"Trained: {card.steps} steps on the world {card.world}, seeds "
         f"{card.seeds[0]} to {card.seeds[1]}.",
         "On simulated cells of held-out seeds:",

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from acquisition.errors import BadModel
+from inference.model_folder import weight_count
 from tracking.forecasts.card import (
     FORECASTS,
     ForecastCard,
     ForecastFigures,
-    ForecastModel,
     load_forecast,
 )
 from tracking.forecasts.tokens import Tokens
@@ -30,7 +30,7 @@ def forecast_row(folder: Path) -> dict[str, Any] | None:
     return {
         "name": model.card.name,
         "kind": model.card.architecture.kind,
-        "parameters": _parameters(model),
+        "parameters": weight_count(model.weights),
         "steps": model.card.training.steps,
         "trained": True,
     }
@@ -46,8 +46,8 @@ def show_forecast(name: str) -> dict[str, Any] | None:
         "name": model.card.name,
         "folder": str(folder),
         "card": model.card.model_dump(mode="json"),
-        "parameters": _parameters(model),
-        "text": _describe(model.card, _parameters(model)),
+        "parameters": weight_count(model.weights),
+        "text": _describe(model.card, weight_count(model.weights)),
     }
 
 
@@ -76,10 +76,6 @@ def verify_forecast(name: str) -> dict[str, Any] | None:
         )
     about = {"label": model.label, "golden_off": away}
     return result | about | {"whole": reason is None, "reason": reason}
-
-
-def _parameters(model: ForecastModel) -> int:
-    return sum(int(np.prod(value.shape)) for value in model.weights.values())
 
 
 def _describe(card: ForecastCard, parameters: int) -> str:
