@@ -125,8 +125,8 @@ class LiveRun:
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._interrupts += 1
         if self._interrupts == 1:
-            self._screen.say("stopping after this frame (again to end at once)")
             self._session.stop("interrupted", interrupted=True)
+            self._screen.say("stopping after this frame (again to end at once)")
         else:
             self._session.kill()
             raise KeyboardInterrupt

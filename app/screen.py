@@ -16,6 +16,7 @@ from app.view import View
 logger = logging.getLogger(__name__)
 
 MOST_WAITING = 1000
+LOOK_EVERY_S = 0.1
 PATIENCE_S = 2.0
 
 
@@ -24,13 +25,16 @@ class Screen:
 
     Remarks wait in order; of the views only the newest is kept. When the terminal is
     gone, everything is dropped without a word to it, and the run goes on.
+
+    NOTE: the answer to Ctrl-C speaks here too, and a signal comes in the middle of
+    anything, a remark being handed over among them. So there is no lock here that it
+    could wait for: of all queues and events only `SimpleQueue` may be entered again.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._line = StatusLine(stream, stream.isatty())
-        self._remarks: queue.Queue[str] = queue.Queue(MOST_WAITING)
+        self._remarks: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._view: View | None = None
-        self._wake = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._write, name="screen", daemon=True)
         self._thread.start()
@@ -41,30 +45,26 @@ class Screen:
             with contextlib.suppress(OSError, ValueError):
                 self._line.say(remark)
             return
-        if not self._remarks.full():
-            self._remarks.put_nowait(remark)
-        self._wake.set()
+        if self._remarks.qsize() < MOST_WAITING:
+            self._remarks.put(remark)
 
     def show(self, view: View) -> None:
         """Show the state of the run."""
         self._view = view
-        self._wake.set()
 
     def close(self) -> None:
         """Write what waits, if the terminal is quick enough; then write directly."""
         self._closing = True
-        self._wake.set()
         self._thread.join(PATIENCE_S)
         self._line.close()
 
     def _write(self) -> None:
         try:
             while True:
-                self._wake.wait(0.5)
-                self._wake.clear()
                 last = self._closing
-                while not self._remarks.empty():
-                    self._line.say(self._remarks.get_nowait())
+                with contextlib.suppress(queue.Empty):
+                    self._line.say(self._remarks.get(timeout=LOOK_EVERY_S))
+                    continue
                 view, self._view = self._view, None
                 if view is not None:
                     self._line.update(view)
