@@ -1,4 +1,4 @@
-"""What learns: network, averaged network and optimiser, and their checkpoint."""
+"""What learns: network, averaged network and optimisers, and their checkpoint."""
 
 import copy
 import dataclasses
@@ -19,6 +19,7 @@ from calibration.training.evaluation import ObjectMetrics, object_metrics, score
 from calibration.training.export import ENCODER, NORMALISATION
 from calibration.training.fields import TrainingField
 from calibration.training.losses import Targets, loss_parts
+from calibration.training.optimisers import Optimisers
 from calibration.training.recipe import Optimiser, Recipe
 from calibration.training.schedules import Plateau, cosine, step_decay, warm_up
 from inference.cards import load_model
@@ -53,7 +54,7 @@ class Progress:
 
 
 class Training:
-    """Network, averaged network and optimiser of one run, and their checkpoint."""
+    """Network, averaged network and optimisers of one run, and their checkpoint."""
 
     def __init__(
         self, recipe: Recipe, directory: Path, ranks: Ranks | None = None
@@ -73,11 +74,7 @@ class Training:
             self.device.kind, memory_format=torch.channels_last
         )
         self.averaged: nn.Module = copy.deepcopy(self.network).eval()
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=recipe.optimiser.rate,
-            weight_decay=recipe.optimiser.weight_decay,
-        )
+        self.optimisers = Optimisers(self.network, recipe.optimiser)
         self.scaler = torch.amp.GradScaler(
             self.device.kind.type, enabled=self.device.scales_loss
         )
@@ -92,12 +89,9 @@ class Training:
             self._runs = DistributedDataParallel(self.network)
 
     def step(self, batch: Batch) -> dict[str, float]:
-        """Take one step of the optimiser; gives the parts of the loss."""
-        rate = learning_rate(
-            self.recipe.optimiser, self.progress.step, self.plateau.rate
-        )
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        """Take one step of the optimisers; gives the parts of the loss."""
+        settings = self.recipe.optimiser
+        factor = rate_factor(settings, self.progress.step, self.plateau.rate)
         self._runs.train()
         targets = _moved(batch.targets, self.device.kind)
         with self.device.autocast():
@@ -106,12 +100,7 @@ class Training:
             self.crop_losses = _crop_losses(planes.detach().float(), targets)
         parts = loss_parts(planes, targets, self.recipe.losses)
         total = parts.total(self.recipe.losses)
-        self.optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(total).backward()
-        self.scaler.unscale_(self.optimiser)
-        nn.utils.clip_grad_norm_(self.network.parameters(), _LONGEST_GRADIENT)
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
+        self.optimisers.step(total, self.scaler, factor, _LONGEST_GRADIENT)
         self.progress.step += 1
         self._average()
         return {
@@ -119,7 +108,7 @@ class Training:
             "classes": parts.classes.item(),
             "separation": parts.separation.item(),
             "objects": parts.objects.item(),
-            "rate": rate,
+            "rate": settings.rate * factor,
         }
 
     def _seen(self, batch: Batch) -> torch.Tensor:
@@ -144,7 +133,7 @@ class Training:
         state = {
             "network": self.network.state_dict(),
             "averaged": self.averaged.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": self.optimisers.state_dict(),
             "scaler": self.scaler.state_dict(),
             "plateau": asdict(self.plateau),
             "progress": asdict(self.progress),
@@ -167,7 +156,7 @@ class Training:
             state = torch.load(path, weights_only=True, map_location=self.device.kind)
             self.network.load_state_dict(state["network"])
             self.averaged.load_state_dict(state["averaged"])
-            self.optimiser.load_state_dict(state["optimiser"])
+            self.optimisers.load_state_dict(state["optimisers"])
             self.scaler.load_state_dict(state["scaler"])
             self.plateau = Plateau(**state["plateau"])
             self.progress = Progress(**state["progress"])
@@ -238,8 +227,8 @@ def begin_encoder(network: nn.Module, file: Path, directory: Path) -> None:
     (directory / ENCODER).write_text(digest + "\n", encoding="utf-8")
 
 
-def learning_rate(settings: Optimiser, step: int, plateau: float = 1.0) -> float:
-    """Give the rate of a step: a linear warm-up, then as the schedule says.
+def rate_factor(settings: Optimiser, step: int, plateau: float = 1.0) -> float:
+    """Give the factor of the rates in a step: a linear warm-up, then the schedule.
 
     ``plateau`` is the factor that the evaluations so far have led to.
     """
@@ -250,7 +239,7 @@ def learning_rate(settings: Optimiser, step: int, plateau: float = 1.0) -> float
         factor = step_decay(step, schedule.every, schedule.factor or _STEP_FACTOR)
     else:
         factor = plateau
-    return settings.rate * warm_up(step, settings.warm_up_steps) * factor
+    return warm_up(step, settings.warm_up_steps) * factor
 
 
 def _crop_losses(planes: torch.Tensor, targets: Targets) -> list[float]:

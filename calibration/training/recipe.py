@@ -181,12 +181,19 @@ class Schedule(Section):
 
 
 class Optimiser(Section):
-    """AdamW with a warm-up and a falling rate, and averaged weights."""
+    """How weights are stepped: a warm-up and a falling rate, and averaged weights."""
+
+    kind: Literal["adamw", "muon"] = "muon"
+    """muon: orthogonal steps for the matrices inside the network, AdamW for the rest
+    (`optimisers.py`); adamw: for all."""
 
     steps: int = Field(8000, ge=1)
     batch: int = Field(8, ge=1, le=256)
     """Crops a step, of every process where several train together."""
     rate: Positive = 2e-3
+    """Of AdamW."""
+    matrix_rate: Positive = 0.02
+    """Of Muon, in the measure of AdamW (0.2 sqrt(longer side) of the matrix)."""
     schedule: Schedule = Schedule()
     weight_decay: float = Field(0.01, ge=0)
     warm_up_steps: int = Field(150, ge=1)

@@ -28,7 +28,7 @@ from calibration.training.fields import (
     save_field,
     separation_target,
 )
-from calibration.training.learner import CHECKPOINT, Training, learning_rate
+from calibration.training.learner import CHECKPOINT, Training, rate_factor
 from calibration.training.losses import Targets, object_logits, object_loss
 from calibration.training.recipe import (
     FIRST_TRAINING_SEED,
@@ -224,9 +224,9 @@ def test_rate_warms_up_and_ends_at_zero() -> None:
     """The rate rises, peaks after the warm-up and ends at nothing."""
     settings = Optimiser(steps=1000, warm_up_steps=100)
 
-    rates = [learning_rate(settings, step) for step in (0, 100, 500, 1000)]
+    rates = [rate_factor(settings, step) for step in (0, 100, 500, 1000)]
 
-    assert rates[0] < rates[2] < rates[1] <= settings.rate
+    assert rates[0] < rates[2] < rates[1] <= 1.0
     assert rates[3] == pytest.approx(0.0, abs=1e-12)
 
 
