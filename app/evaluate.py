@@ -38,6 +38,7 @@ PRINTED = (
     "touching_recall_50",
     "iou_foreground",
     "ece",
+    "ece_by_chance",
     "ece_uncorrected",
     "auroc_dead",
     "n_objects",

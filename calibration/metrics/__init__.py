@@ -7,6 +7,7 @@ tracks and events, which the tracker is tuned by, are in `tracking.metrics`.
 from calibration.metrics.boundary import hausdorff, ssim
 from calibration.metrics.confidence import (
     calibration_error,
+    chance_calibration_error,
     dead_probability,
     fit_temperature,
 )
@@ -94,6 +95,7 @@ __all__ = [
     "beta_interval",
     "bootstrap",
     "calibration_error",
+    "chance_calibration_error",
     "class_figures",
     "compare_aurocs",
     "compare_means",

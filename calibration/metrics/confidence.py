@@ -19,10 +19,30 @@ def calibration_error(
     ECE = sum_b n_b / n |mean probability - share of positives| (Naeini et al. 2015).
     NaN without cells.
     """
-    at = np.minimum((probability * bins).astype(np.int64), bins - 1)
+    at = _bin(probability, bins)
     said = np.bincount(at, probability, bins)
     true = np.bincount(at, positive, bins)
     return ratio(float(np.abs(said - true).sum()), probability.size)
+
+
+def chance_calibration_error(
+    probability: NDArray[np.floating], bins: int = BINS
+) -> float:
+    """Give the calibration error to expect if every probability were exactly true.
+
+    Few cells never split as said: the number of dead in a bin has the variance
+    sum p (1 - p), and a normal number is sqrt(2 / pi) of its deviation from its mean.
+    An error of this size says nothing against the probabilities. NaN without cells.
+    """
+    variance = np.bincount(
+        _bin(probability, bins), probability * (1.0 - probability), bins
+    )
+    apart = np.sqrt(2.0 / np.pi * variance.clip(0.0)).sum()
+    return ratio(float(apart), probability.size)
+
+
+def _bin(probability: NDArray[np.floating], bins: int) -> NDArray[np.int64]:
+    return np.minimum((probability * bins).astype(np.int64), bins - 1)
 
 
 def fit_temperature(logit: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:

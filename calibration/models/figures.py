@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.records import CellState
-from calibration.metrics.confidence import calibration_error
+from calibration.metrics.confidence import calibration_error, chance_calibration_error
 from calibration.metrics.intervals import bootstrap
 from calibration.metrics.objects import (
     DEAD_SHARE,
@@ -68,6 +68,7 @@ def figures_of(fields: Sequence[Judged]) -> Row:
         **_shares(table, fields),
         **_probabilities(table),
         "ece": _error(natural),
+        "ece_by_chance": _chance(natural),
         "ece_uncorrected": _error(table),
         "n_objects": true,
         "n_live": live,
@@ -114,11 +115,24 @@ def _probabilities(table: ObjectTable) -> Row:
 
 def _error(table: ObjectTable) -> float | None:
     """Give the calibration error of the found cells; None of fewer than 50."""
-    told = (table.true_state > 0) & ~np.isnan(table.dead_probability)
+    told = _told(table)
     if told.sum() < FEWEST_OBJECTS:
         return None
     dead = table.true_state[told] == CellState.DEAD
     return calibration_error(table.dead_probability[told], dead)
+
+
+def _chance(table: ObjectTable) -> float | None:
+    """Give the error that honest probabilities of these cells would show."""
+    told = _told(table)
+    if told.sum() < FEWEST_OBJECTS:
+        return None
+    return chance_calibration_error(table.dead_probability[told])
+
+
+def _told(table: ObjectTable) -> NDArray[np.bool_]:
+    """Tell which cells are true ones with a probability."""
+    return (table.true_state > 0) & ~np.isnan(table.dead_probability)
 
 
 def _shares(table: ObjectTable, fields: Sequence[Judged]) -> Row:

@@ -10,6 +10,7 @@ from calibration.metrics import (
     beta_interval,
     bootstrap,
     calibration_error,
+    chance_calibration_error,
     compare_aurocs,
     compare_means,
     compare_with_bar,
@@ -205,6 +206,18 @@ def test_calibration_error_by_hand():
 
     assert error == pytest.approx(0.5 * 0.45 + 0.5 * 0.025)
     assert np.isnan(calibration_error(np.empty(0), np.empty(0, np.bool_)))
+
+
+def test_chance_alone_makes_the_calibration_error_that_is_foretold():
+    """Honest probabilities of 250 cells err by as much as expected, in the mean."""
+    rng = np.random.default_rng(0)
+    probability = rng.beta(0.3, 0.9, 250)
+
+    drawn = rng.random((400, 250)) < probability
+    found = np.mean([calibration_error(probability, dead) for dead in drawn])
+
+    assert chance_calibration_error(probability) == pytest.approx(found, rel=0.05)
+    assert found > 0.02  # no small number
 
 
 def test_temperature_mends_overconfidence():
