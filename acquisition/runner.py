@@ -45,8 +45,12 @@ logger = logging.getLogger(__name__)
 REPORT_EVERY_S = 0.5
 SILENCE_S = 10.0
 
-STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-"""What asks for an orderly end, as far as the system knows it."""
+STOP_SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    if hasattr(signal, name)
+)
+"""What asks for an orderly end, as far as this system knows it."""
 
 
 class Analyse(Protocol):
@@ -176,9 +180,10 @@ class Child:
 
 def ignore_signals() -> None:
     """Leave every signal that asks for an end to the supervisor."""
-    for name in STOP_SIGNALS:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):  # held back since before this was born
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
 def run_child(

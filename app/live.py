@@ -83,9 +83,7 @@ class LiveRun:
             self._screen.say(f"{self._without_window}: running in the terminal")
         self._screen.say("starting (the first start compiles kernels, about a minute)")
         earlier = {
-            getattr(signal, name): signal.signal(getattr(signal, name), self._on_signal)
-            for name in STOP_SIGNALS
-            if hasattr(signal, name)
+            number: signal.signal(number, self._on_signal) for number in STOP_SIGNALS
         }
         try:
             return self._session.run(self._idle)

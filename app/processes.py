@@ -8,6 +8,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from typing import Any
 
 from acquisition.runner import STOP_SIGNALS, Child, analyse_frames, run_child
@@ -57,15 +58,18 @@ BODIES: dict[str, Callable[..., Any]] = {
 
 
 @contextlib.contextmanager
-def signals_ignored() -> Iterator[None]:
-    """Ignore Ctrl-C and its like for the moment in which a child is born."""
-    earlier = {}
-    for name in STOP_SIGNALS:
-        if hasattr(signal, name):
-            number = getattr(signal, name)
-            earlier[number] = signal.signal(number, signal.SIG_IGN)
+def signals_held() -> Iterator[None]:
+    """Hold back Ctrl-C and its like for the moment in which a child is born.
+
+    The child inherits this until it ignores them itself; the parent takes afterwards
+    what came meanwhile. On Windows a child inherits nothing of it.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # starting it lets the signals through
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
     finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)

@@ -16,7 +16,7 @@ from typing import Any
 from acquisition.clock import stamp_ns
 from acquisition.mailbox import Inbox
 from acquisition.records import Command, Health, Ready
-from app.processes import BODIES, signals_ignored, start_process
+from app.processes import BODIES, signals_held, start_process
 from configs.loading import dump_experiment
 from configs.schema import Experiment
 
@@ -175,7 +175,7 @@ class Session:
             name=f"vigil-{name}",
             daemon=True,
         )
-        with signals_ignored():  # inherited, until the child ignores them itself
+        with signals_held():  # so that Ctrl-C ends no child, and is not lost
             handle.start()
         earlier = self._processes.get(name)
         process = _Process(name, handle)
