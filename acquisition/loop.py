@@ -20,7 +20,7 @@ from acquisition.engine import FrameStamps, StrictEngine
 from acquisition.errors import MicroscopeFault
 from acquisition.inspection import Inspector
 from acquisition.mailbox import Inbox
-from acquisition.microscope import Microscope, open_microscope
+from acquisition.microscope import Microscope, close_microscope, open_microscope
 from acquisition.records import Frame, FrameInfo, Request, Skip
 from acquisition.runner import Child, Stopped, experiment_of
 from acquisition.schedule import EventSource
@@ -43,8 +43,10 @@ HOLD_ABOVE, RESUME_BELOW = 0.95, 0.5
 
 LOCKSTEP_TIMEOUT_S = 60.0
 
-CLOSING_S = 2.0
-"""A stand whose camera has stalled is given so long to close its lamp."""
+OWED_S = {"recorder": 30.0, "analysis": 10.0}
+"""At the end a subscriber is given so long to take what it is owed ..."""
+UNTOLD_S = 2.0
+"""... of which so much passes without a word to a person."""
 
 
 def acquire(child: Child, config_text: str, directory: str) -> None:
@@ -58,21 +60,6 @@ def acquire(child: Child, config_text: str, directory: str) -> None:
         loop.run()
     finally:
         close_microscope(microscope, stalled=loop is not None and loop.stalled)
-
-
-def close_microscope(microscope: Microscope, *, stalled: bool) -> None:
-    """Let go of all devices; with a camera that has stalled, only close the lamp.
-
-    The stalled exposure holds its device, and a driver may wait for it for ever.
-    """
-    if not stalled:
-        microscope.close()
-        return
-    closing = threading.Thread(target=microscope.darken, daemon=True)
-    closing.start()
-    closing.join(CLOSING_S)
-    if closing.is_alive():
-        logger.error("the lamp could not be closed; close it by hand")
 
 
 class Acquisition:
@@ -370,13 +357,30 @@ class Acquisition:
             return 0.0
         return stand.cpu_s / max(time.monotonic() - self._began, 1e-3)
 
+    def _hand_over(self, name: str) -> None:
+        """Wait until a subscriber has taken what it is owed, and say so meanwhile."""
+        began, told = time.monotonic(), False
+        while not self._publisher.wait_idle(name, 0.2):
+            waited_s = time.monotonic() - began
+            if waited_s > OWED_S[name]:
+                return
+            tell = waited_s > UNTOLD_S and not told
+            told |= tell
+            owed = f"{name} is given {OWED_S[name]:g} s to take the last frames"
+            self._report("stopping", owed if tell else "")
+
     def _finish(self) -> None:
         """Close everything in order: engine, streams, truth; then say how it went."""
         self._source.close()
-        if self._thread is not None and not self._stalled:
-            self._thread.join()
+        while self._thread is not None and self._thread.is_alive():
+            if self._stalled:
+                break
+            self._thread.join(0.2)
+            self._report("stopping")
         self._tell_replies()
-        unsent = self._publisher.close(drain_s=30.0, wait_also=("analysis",))
+        for name in OWED_S:
+            self._hand_over(name)
+        unsent = self._publisher.close()
         if unsent:
             self._fault = self._fault or f"{unsent} frames could not be recorded"
         self._requests.close()

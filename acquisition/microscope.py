@@ -5,6 +5,8 @@ real stand through a Micro-Manager configuration. Nothing here opens any beam; t
 shutter of the core is the lamp.
 """
 
+import logging
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,11 @@ from configs import schema
 
 if TYPE_CHECKING:
     from acquisition.simulated.stand.assembly import Cycle, SimulatedStand
+
+logger = logging.getLogger(__name__)
+
+CLOSING_S = 2.0
+"""A stand whose camera has stalled is given so long to close its lamp."""
 
 ENDLESS_LOOPS = 10_000_000
 """Loops of a time-lapse that only the end of its images ends."""
@@ -170,6 +177,21 @@ def open_microscope(experiment: schema.Experiment, clock: Clock) -> Microscope:
     except BaseException:
         stand.close()
         raise
+
+
+def close_microscope(microscope: Microscope, *, stalled: bool) -> None:
+    """Let go of all devices; with a camera that has stalled, only close the lamp.
+
+    The stalled exposure holds its device, and a driver may wait for it for ever.
+    """
+    if not stalled:
+        microscope.close()
+        return
+    closing = threading.Thread(target=microscope.darken, daemon=True)
+    closing.start()
+    closing.join(CLOSING_S)
+    if closing.is_alive():
+        logger.error("the lamp could not be closed; close it by hand")
 
 
 def _assemble(

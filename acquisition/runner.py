@@ -11,6 +11,7 @@ it has and ends by itself.
          `----frames--> recorder
 """
 
+import faulthandler
 import gc
 import logging
 import signal
@@ -44,6 +45,8 @@ logger = logging.getLogger(__name__)
 
 REPORT_EVERY_S = 0.5
 SILENCE_S = 10.0
+STUCK_S = 25.0
+"""A process that has reported nothing for so long writes where it stands."""
 
 STOP_SIGNALS = tuple(
     getattr(signal, name)
@@ -128,6 +131,8 @@ class Child:
         if not message and not final and now - self._reported < REPORT_EVERY_S:
             return
         self._reported = now
+        if state != "armed":  # a start may take minutes
+            explain_if_stuck(STUCK_S)
         times = self._process.cpu_times()
         cpu_s = times.user + times.system
         if self._running is None and state == "running":
@@ -184,6 +189,16 @@ def ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):  # held back since before this was born
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+
+def explain_if_stuck(after_s: float) -> None:
+    """Have it written where every thread stands, unless this is called again in time.
+
+    A thread of C does so: it asks for no lock and no interpreter, which something that
+    is stuck may hold for ever.
+    """
+    if sys.__stderr__ is not None:
+        faulthandler.dump_traceback_later(after_s, file=sys.__stderr__)
 
 
 def run_child(

@@ -195,11 +195,11 @@ class Publisher:
             ]
         return max(queues, default=0) / self._queue_bytes
 
-    def close(self, drain_s: float = 0.0, wait_also: Sequence[str] = ()) -> int:
+    def close(self, drain_s: float = 0.0) -> int:
         """Send what is still owed, at most so long; then end.
 
-        Owed are the ``all`` queues and the named subscribers; what then remains of the
-        others is booked as replaced, so nothing is in flight any more.
+        Owed are the ``all`` queues; what then remains of the others is booked as
+        replaced, so nothing is in flight any more.
 
         Returns
         -------
@@ -208,7 +208,7 @@ class Publisher:
         deadline = time.monotonic() + drain_s
         with self._lock:
             owed = [a.name for a in self._accounts.values() if a.policy == "all"]
-        for name in (*owed, *wait_also):
+        for name in owed:
             self.wait_idle(name, deadline - time.monotonic())
         self._closing = True
         self._wake()

@@ -4,23 +4,22 @@ It imports nothing heavy, so that it stays responsive whatever happens beside it
 States: idle, armed (processes starting), running, holding, stopping, ended, faulted.
 """
 
-import logging
+import faulthandler
 import multiprocessing
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from multiprocessing.process import BaseProcess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from acquisition.clock import stamp_ns
 from acquisition.mailbox import Inbox
 from acquisition.records import Command, Health, Ready
+from acquisition.runner import SILENCE_S, explain_if_stuck
+from app.parts import RESTARTED, Part
 from app.processes import BODIES, signals_held, start_process
 from configs.loading import dump_experiment
 from configs.schema import Experiment
-
-logger = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 600.0
 """The first start on a machine compiles kernels and converts the network, which took
@@ -28,37 +27,14 @@ more than three minutes beside other work. One that dies meanwhile is told at on
 
 END_TIMEOUT_S = 60.0
 PING_EVERY_S = 1.0
-MOST_RESTARTS, RESTART_WINDOW_S = 3, 60.0
-RESTARTED = {
-    "analysis": "the recording goes on",
-    "recorder": "frames wait in memory meanwhile",
-}
-"""Processes that can be replaced in the middle of a run, and what that means."""
+ATTENTIVE_S = 5.0
+"""A supervisor that was away for longer (a machine that slept) begins to listen anew:
+others are not silent because nobody heard them."""
 
 WITHOUT = {"analysis": "analysis", "display": "a window"}
 
-HUNG_S = 30.0
-"""An analysis that says nothing for so long is killed, and so replaced."""
-
 Notice = Callable[[Health | Ready], None]
 """Receives every health report and start-up note, for the screen."""
-
-
-@dataclass
-class _Process:
-    """One child as the supervisor sees it."""
-
-    name: str
-    handle: BaseProcess
-    identity: bytes | None = None
-    ready: Ready | None = None
-    health: Health | None = None
-    starts: list[float] = field(default_factory=list)
-    spawn_again_at: float | None = None
-
-    @property
-    def ended(self) -> bool:
-        return self.health is not None and self.health.state in ("ended", "faulted")
 
 
 @dataclass(frozen=True)
@@ -97,15 +73,17 @@ class Session:
         self._config_text = dump_experiment(experiment)
         self._inbox = Inbox()
         self._context = multiprocessing.get_context("spawn")
-        self._processes: dict[str, _Process] = {}
+        self._parts: dict[str, Part] = {}
         self._addresses: dict[str, str] = {}
         self._facts: dict[str, float] = {}
         self._reason = ""
+        self._began = False
         self._stop_asked = False
         self._interrupted = False
         self._refused = False
         self._fault_reason = ""
         self._pinged = 0.0
+        self._turned = self._attentive_since = time.monotonic()
         self._started = time.monotonic()
 
     def addresses(self) -> dict[str, str]:
@@ -137,16 +115,17 @@ class Session:
             self.kill()
             raise
         finally:
+            faulthandler.cancel_dump_traceback_later()
             self._inbox.close()
         return self._outcome()
 
     def kill(self) -> None:
         """End every process at once; the run on disk stays repairable."""
-        for process in self._processes.values():
-            if process.handle.is_alive():
-                process.handle.kill()
-        for process in self._processes.values():
-            process.handle.join(5)
+        for part in self._parts.values():
+            if part.alive:
+                part.handle.kill()
+        for part in self._parts.values():
+            part.handle.join(5)
 
     # -- start ---------------------------------------------------------------
 
@@ -159,14 +138,14 @@ class Session:
         while not self._all_ready() and not self._failed_at_start():
             self._turn(idle)
             if time.monotonic() > deadline:
-                late = [p.name for p in self._processes.values() if p.ready is None]
+                late = [p.name for p in self._parts.values() if p.ready is None]
                 self._fault(f"not ready after {START_TIMEOUT_S:g} s: {', '.join(late)}")
         if not self._stop_asked:
             self._tell("recorder", "run")
             self._tell("acquisition", "run")
             if self._window:
                 self._tell("display", "run")
-            self.state = "running"
+            self.state, self._began = "running", True
 
     def _spawn(self, name: str) -> None:
         handle = self._context.Process(
@@ -177,43 +156,41 @@ class Session:
         )
         with signals_held():  # so that Ctrl-C ends no child, and is not lost
             handle.start()
-        earlier = self._processes.get(name)
-        process = _Process(name, handle)
-        process.starts = [*(earlier.starts if earlier else []), time.monotonic()]
-        self._processes[name] = process
+        earlier = self._parts.get(name)
+        starts = [*(earlier.starts if earlier else []), time.monotonic()]
+        self._parts[name] = Part(name, handle, starts=starts)
 
     def _all_ready(self) -> bool:
-        needed = [p for p in self._processes.values() if p.name != "display"]
-        return all(process.ready is not None for process in needed)
+        needed = [p for p in self._parts.values() if p.name != "display"]
+        return all(part.ready is not None for part in needed)
 
     def _failed_at_start(self) -> bool:
         if self._stop_asked:
             return True
-        for process in self._processes.values():
-            failed = process.ended or not process.handle.is_alive()
-            if failed and process.name != "display":
-                self._refuse(process)
+        for part in self._parts.values():
+            failed = part.ended or not part.alive
+            if failed and part.name != "display":
+                self._refuse(part)
         return self._stop_asked
 
-    def _refuse(self, process: _Process) -> None:
+    def _refuse(self, part: Part) -> None:
         """Note why a process did not start, and whether the user can put it right."""
         self._drain(50)  # its last words
-        health = process.health
+        health = part.health
         if health is not None and "bad_input" in dict(health.facts):
             self._refused = True
             self._fault(health.message)
         else:
             said = health.message if health else "see the log above"
-            self._fault(f"{process.name} did not start: {said}")
+            self._fault(f"{part.name} did not start: {said}")
 
     def _on_ready(self, ready: Ready) -> None:
-        process = self._processes[ready.process]
-        process.ready = ready
+        part = self._parts[ready.process]
+        part.ready = ready
         self._addresses.update(ready.addresses)
         self._facts.update(ready.facts)
         self._notice(ready)
-        began = "analyses" in self._addresses
-        if began and self.state in ("running", "stopping"):  # it was restarted
+        if self._began:  # it was restarted
             self._tell(ready.process, "run")
         if ready.process == "acquisition":
             for name in ("analysis", "recorder"):
@@ -223,10 +200,15 @@ class Session:
 
     def _turn(self, idle: Callable[[], None]) -> None:
         """Take what has come, keep the children company, look after the dead."""
+        now = time.monotonic()
+        if now - self._turned > ATTENTIVE_S:
+            self._attentive_since = now
+        self._turned = now
         self._drain(50)
-        if time.monotonic() - self._pinged > PING_EVERY_S:
-            self._pinged = time.monotonic()
-            for name in self._processes:
+        if now - self._pinged > PING_EVERY_S:
+            self._pinged = now
+            explain_if_stuck(SILENCE_S - 2)
+            for name in self._parts:
                 self._tell(name, "ping")
         idle()
 
@@ -244,96 +226,87 @@ class Session:
             self.stop(words.get("reason", "asked to stop"), interrupted=by_person)
         if not isinstance(record, Ready | Health):
             return
-        process = self._processes.get(record.process)
-        if process is None:
+        part = self._parts.get(record.process)
+        if part is None:
             return
-        joined = process.identity != sender
-        process.identity = sender
+        joined = part.identity != sender
+        part.identity = sender
         if isinstance(record, Ready):
             self._on_ready(record)
             return
-        process.health = record
+        part.health = record
         self._notice(record)
         for listener in ("recorder", "display"):
             self._relay(listener, record)
-        stand = self._processes["acquisition"].ready
+        stand = self._parts["acquisition"].ready
         if joined and stand is not None and record.process in ("analysis", "recorder"):
             self._tell(record.process, "prepare")
 
     def _relay(self, name: str, health: Health) -> None:
-        process = self._processes.get(name)
-        if process and process.identity and process.handle.is_alive():
-            self._inbox.answer(process.identity, health)
+        part = self._parts.get(name)
+        if part and part.identity and part.alive:
+            self._inbox.answer(part.identity, health)
 
     def _tell(self, name: str, command: Any) -> None:
-        process = self._processes.get(name)
-        if process is None or process.identity is None:
+        part = self._parts.get(name)
+        if part is None or part.identity is None:
             return
         words = {**self._addresses, "state": self._final_state()}
-        facts = {**self._facts, "restarts": len(process.starts) - 1}
+        facts = {**self._facts, "restarts": len(part.starts) - 1}
         record = Command(command, tuple(words.items()), tuple(facts.items()))
-        self._inbox.answer(process.identity, record)
+        self._inbox.answer(part.identity, record)
 
     def _watch(self, idle: Callable[[], None]) -> None:
         while not self._stop_asked:
             self._turn(idle)
-            self._look_after_the_dead(BODIES)
-            acquisition = self._processes["acquisition"]
+            self._look_after(BODIES)
+            acquisition = self._parts["acquisition"]
             if acquisition.ended and not self._stop_asked:
                 health = acquisition.health
                 if health is not None and health.state == "faulted":
                     self._fault(health.message)
                 self.stop("complete")
 
-    def _look_after_the_dead(self, names: Iterable[str]) -> None:
+    def _look_after(self, names: Iterable[str]) -> None:
+        """Judge the dead, bury the hung, and start again what has waited for it."""
         now = time.monotonic()
         for name in names:
-            process = self._processes.get(name)
-            if process is None:
+            part = self._parts.get(name)
+            if part is None:
                 continue
-            if process.spawn_again_at is not None:
-                if now >= process.spawn_again_at:
+            if part.spawn_again_at is not None:
+                if now >= part.spawn_again_at:
                     self._spawn(name)
-            elif not process.handle.is_alive():
+            elif not part.alive and not part.judged:
                 self._drain(50)  # its last words come before the verdict
-                self._on_death(process)
-            elif name == "analysis" and self._is_hung(process):
-                logger.error("the analysis has said nothing for %g s", HUNG_S)
-                process.handle.kill()
+                part.judged = True
+                self._on_death(part)
+            elif part.is_hung(now - self._attentive_since):
+                text = f"{name} is stuck and was killed ({part.last_heard()})"
+                self._alarm(name, text)
+                part.stuck = True
+                part.handle.kill()
 
-    def _is_hung(self, process: _Process) -> bool:
-        health = process.health
-        if health is None or health.state != "running" or process.ready is None:
-            return False
-        return (stamp_ns() - health.sent_ns) * 1e-9 > HUNG_S
-
-    def _on_death(self, process: _Process) -> None:
+    def _on_death(self, part: Part) -> None:
         """Say so; replace analysis or recorder, do without the window, else end."""
-        name, code = process.name, process.handle.exitcode
-        if name == "display" and code == 0:
-            del self._processes[name]  # the window was closed
+        name = part.name
+        if name == "display" and part.handle.exitcode == 0:
+            del self._parts[name]  # the window was closed
             return
-        if name == "acquisition" and process.ended:
+        if part.ended and (name == "acquisition" or (part.done and self._stop_asked)):
             return
-        message = f"{name} died (exit code {code})"
-        if process.ended and process.health is not None and process.health.message:
-            message = f"{name}: {process.health.message}"
-        recent = [t for t in process.starts if time.monotonic() - t < RESTART_WINDOW_S]
-        broken_disk = name == "recorder" and process.ended
-        if name in RESTARTED and len(recent) <= MOST_RESTARTS and not broken_disk:
-            # At once the first time, then after 2, 4 and 8 seconds.
-            wait_s = 0.0 if len(recent) <= 1 else 2.0 ** (len(recent) - 1)
-            process.spawn_again_at = time.monotonic() + wait_s
+        message, wait_s = part.why_dead(), part.restart_after_s()
+        if wait_s is not None:
+            part.spawn_again_at = time.monotonic() + wait_s
             self._alarm(name, f"{message}; restarting it, {RESTARTED[name]}")
-        elif name in ("display", "analysis"):
+        elif name in WITHOUT:
             self._alarm(name, f"{message}; the run goes on without {WITHOUT[name]}")
-            del self._processes[name]
+            del self._parts[name]
         else:
             self._alarm(name, message)
             self._fault(message)
 
     def _alarm(self, name: str, message: str) -> None:
-        logger.error(message)
         now_ns = stamp_ns()
         health = Health(name, "faulted", 0.0, now_ns, 0.0, 0, 0, message, (), ())
         self._notice(health)
@@ -359,20 +332,26 @@ class Session:
         self._drain(100)
 
     def _end(self, name: str, idle: Callable[[], None]) -> None:
+        """End one part; a recorder that dies of it is replaced, to seal the run."""
         deadline = time.monotonic() + END_TIMEOUT_S
-        while (process := self._processes.get(name)) and process.handle.is_alive():
-            if process.ready is None and name != "recorder":
-                process.handle.kill()  # it is still starting and holds nothing
-            elif time.monotonic() > deadline:
-                text = f"{name} did not stop within {END_TIMEOUT_S:g} s and was killed"
-                self._alarm(name, text)
-                self._fault(text)
-                process.handle.kill()
-            self._tell(name, "stop")
+        while (part := self._parts.get(name)) and (part.alive or part.spawn_again_at):
+            if part.alive:
+                self._urge(part, deadline)
             self._turn(idle)
-            if name != "recorder":
-                self._look_after_the_dead(("recorder",))
-            process.handle.join(0.05)
+            self._look_after(("recorder",))
+            part.handle.join(0.05)
+
+    def _urge(self, part: Part, deadline: float) -> None:
+        """Tell a part to stop; kill one that does not, or that has just begun."""
+        if part.ready is None and part.name != "recorder":
+            part.handle.kill()  # it is still starting and holds nothing
+        elif time.monotonic() > deadline and not part.judged:
+            part.judged = True
+            text = f"{part.name} did not stop within {END_TIMEOUT_S:g} s and was killed"
+            self._alarm(part.name, f"{text} ({part.last_heard()})")
+            self._fault(text)
+            part.handle.kill()
+        self._tell(part.name, "stop")
 
     def _final_state(self) -> str:
         """Give the state with which the run directory would be sealed now."""
@@ -382,12 +361,12 @@ class Session:
 
     def _outcome(self) -> Outcome:
         healths = {
-            name: process.health
-            for name, process in self._processes.items()
-            if process.health is not None
+            name: part.health
+            for name, part in self._parts.items()
+            if part.health is not None
         }
         recorder = healths.get("recorder")
-        recorded = self._processes["recorder"].ready is not None
+        recorded = self._parts["recorder"].ready is not None
         if recorded and (recorder is None or recorder.state != "ended"):
             said = recorder.message if recorder is not None else ""
             self._fault_reason = f"recorder: {said or 'it did not seal the run'}"

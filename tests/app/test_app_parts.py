@@ -1,0 +1,89 @@
+"""A part of a run as its supervisor sees it: silent, stuck, dead, to be replaced."""
+
+import multiprocessing
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from acquisition.clock import stamp_ns
+from acquisition.records import Health, Ready
+from app.parts import HUNG_S, MOST_RESTARTS, RESTART_WINDOW_S, Part
+
+LISTENED_S = 1000.0
+
+
+def make_part(
+    name: str, state: str, silent_s: float = 0.0, message: str = "", queued: int = 0
+) -> Part:
+    """Give a living part that last spoke so long ago."""
+    sent_ns = stamp_ns() - int(silent_s * 1e9)
+    health = Health(name, state, 0.0, sent_ns, 0.0, queued, 0, message, (), ())
+    part = Part(name, multiprocessing.current_process())
+    part.health, part.ready = health, Ready(name, (), (), ())
+    return part
+
+
+@dataclass(frozen=True)
+class Case:
+    """A part that has been silent, and whether it is taken for stuck."""
+
+    name: str
+    part: Part
+    expected: bool
+    heard_for_s: float = LISTENED_S
+
+
+CASES = [
+    Case("analysis", make_part("analysis", "running", HUNG_S["analysis"] + 1), True),
+    Case("recorder", make_part("recorder", "running", HUNG_S["recorder"] + 1), True),
+    Case("slow disk", make_part("recorder", "running", HUNG_S["analysis"] + 1), False),
+    Case("starting", make_part("recorder", "armed", 500.0), False),
+    Case("ended", make_part("recorder", "ended", 500.0), False),
+    Case("a microscope", make_part("acquisition", "running", 500.0), False),
+    Case("a machine slept", make_part("analysis", "running", 500.0), False, 3.0),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_part_that_works_and_falls_silent_is_stuck(case: Case) -> None:
+    """Not one that starts or ends, nor one that nobody was there to hear."""
+    assert case.part.is_hung(case.heard_for_s) == case.expected
+
+
+def test_a_stuck_part_is_killed_once() -> None:
+    """Until it is dead it is not taken for stuck again."""
+    part = make_part("analysis", "running", HUNG_S["analysis"] + 1)
+    part.stuck = True
+
+    assert not part.is_hung(LISTENED_S)
+
+
+def test_a_part_that_had_to_be_killed_is_told_with_its_last_words() -> None:
+    """When it spoke, what it was at, and what waits for whom."""
+    part = make_part("acquisition", "stopping", 58.0, "waits for the recorder", 2)
+
+    assert part.last_heard() == (
+        "last heard 58 s ago: stopping, 2 records wait for the recorder, "
+        "waits for the recorder"
+    )
+
+
+def test_a_part_is_restarted_later_each_time_and_then_no_more() -> None:
+    """At once, after 2 and 4 seconds; then it is done without, or ends the run."""
+    part, waits = make_part("recorder", "running"), []
+    for _ in range(MOST_RESTARTS + 1):
+        part.starts.append(time.monotonic())
+        waits.append(part.restart_after_s())
+    part.starts = [time.monotonic() - RESTART_WINDOW_S - 1] * 4
+
+    assert waits == [0.0, 2.0, 4.0, None]
+    assert part.restart_after_s() == 0.0
+
+
+def test_a_recorder_that_gave_up_is_not_started_again() -> None:
+    """It has met a broken disk, and its successor would too."""
+    part = make_part("recorder", "faulted", message="no space left")
+
+    assert part.restart_after_s() is None
+    assert part.why_dead() == "recorder: no space left"
