@@ -35,7 +35,7 @@ def record_run(child: Child, directory: str, config_text: str) -> None:
     folder = Path(directory)
     experiment = experiment_of(config_text)
     facts = _run_facts(experiment, dict(prepare.facts), folder)
-    before = _recorded_before(folder)
+    forerunner = _Forerunner(folder)
     writer = RunWriter(folder, config_text, experiment.log, facts)
     state = "faulted"
     sources: list[Subscriber] = []
@@ -45,9 +45,9 @@ def record_run(child: Child, directory: str, config_text: str) -> None:
         addresses = dict(child.wait_for("run").addresses)
         sources.append(Subscriber(addresses["frames"], "recorder", "all"))
         sources.append(Subscriber(addresses["analyses"], "recorder", "all"))
-        if before is not None:
-            _name_the_gap(writer, sources[0], before, recorded)
-        _record(child, writer, sources, recorded, experiment.log.min_free_gb)
+        _record(
+            child, writer, sources, recorded, forerunner, experiment.log.min_free_gb
+        )
         state = child.final_state
     except Stopped:
         state = child.final_state
@@ -64,6 +64,7 @@ def _record(
     writer: RunWriter,
     sources: list[Subscriber],
     recorded: dict[str, int],
+    forerunner: "_Forerunner",
     min_free_gb: float,
 ) -> None:
     """Write until told to stop and nothing more comes."""
@@ -75,7 +76,9 @@ def _record(
             source.ready()
         records = receive_any(sources, 50)
         for record in records:
-            _record_one(writer, record, recorded)
+            if not forerunner.has_written(record):
+                forerunner.name_the_gap(writer, record)
+                _record_one(writer, record, recorded)
         child.listen()
         for health in child.relayed:
             if diary.is_news(health):
@@ -110,31 +113,46 @@ class _Diary:
         return True
 
 
-def _recorded_before(directory: Path) -> set[int] | None:
-    """Give the frames that a forerunner recorded or named; None if there was none."""
-    if not (directory / MANIFEST).exists():
-        return None
-    with RunReader(directory) as run:
-        return set(run.sequences.tolist()) | {skip.sequence for skip in run.skips()}
+class _Forerunner:
+    """What a recorder that died has left in the run; without one, nothing.
 
+    Parameters
+    ----------
+    directory
+        Of the run, before anything is mended in it.
+    """
 
-def _name_the_gap(
-    writer: RunWriter, frames: Subscriber, before: set[int], recorded: dict[str, int]
-) -> None:
-    """Write down which frames died with the forerunner; takes the first that comes."""
-    while True:
-        frames.ready()
-        record = frames.receive(1000)
-        if record is None or isinstance(record, Frame):
-            break
-        _record_one(writer, record, recorded)
-    if record is None:
-        return
-    info = record.info
-    for sequence in sorted(set(range(1, info.sequence)) - before):
-        reason = "lost when the recorder died"
-        writer.write_skip(Skip(sequence, info.time_s, "recorder", reason))
-    _record_one(writer, record, recorded)
+    def __init__(self, directory: Path) -> None:
+        self._frames: set[int] = set()
+        self._analysed = 0  # up to this frame, for they come in order
+        self._skips: set[Skip] = set()
+        self._gap_is_open = (directory / MANIFEST).exists()
+        if self._gap_is_open:
+            with RunReader(directory) as run:
+                self._frames = set(run.sequences.tolist())
+                self._analysed = max(run.analysed_sequences, default=0)
+                self._skips = set(run.skips())
+
+    def has_written(self, record: Any) -> bool:
+        """Say whether a record is in the run already, and was sent again."""
+        if isinstance(record, Frame):
+            return record.info.sequence in self._frames
+        if isinstance(record, Analysed):
+            return record.segmented.info.sequence <= self._analysed
+        return isinstance(record, Skip) and record in self._skips
+
+    def name_the_gap(self, writer: RunWriter, record: Any) -> None:
+        """Write down which frames died with it, as soon as a frame tells where."""
+        if isinstance(record, Skip):
+            self._skips.add(record)
+        if not (self._gap_is_open and isinstance(record, Frame)):
+            return
+        self._gap_is_open = False
+        info, reason = record.info, "lost when the recorder died"
+        known = self._frames | {skip.sequence for skip in self._skips}
+        for sequence in sorted(set(range(1, info.sequence)) - known):
+            writer.write_skip(Skip(sequence, info.time_s, "recorder", reason))
+        self._frames = set()  # from here on all are new
 
 
 def software() -> str:

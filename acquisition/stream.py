@@ -10,7 +10,8 @@ each heavy record with one credit, so at most one is ever under way to it:
 ``notes``   light records only.
 
 For every subscriber ``made == delivered + replaced + in_flight`` holds at any moment.
-Light records (health, skips, events, replies) need no credit and are never replaced.
+Light records (health, skips, events, replies) need no credit and are never replaced;
+those that a dead recorder may not have written are told its successor again.
 Frame age with this scheme was 31 ms where high-water marks gave 730 ms.
 """
 
@@ -19,20 +20,18 @@ import json
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import zmq
 
+from acquisition.account import Account, Policy
 from acquisition.errors import BadConfig, BadMessage
 from acquisition.records import StreamCount
-from acquisition.wire import Buffer, decode, encode, size_of
+from acquisition.wire import Buffer, decode, encode
 
 logger = logging.getLogger(__name__)
-
-Policy = Literal["newest", "all", "notes"]
 
 LOOPBACK = "tcp://127.0.0.1:0"
 """Any free port of this machine; other interfaces are refused."""
@@ -53,63 +52,6 @@ def bind_loopback(socket: zmq.Socket[bytes], address: str) -> str:
     socket.setsockopt(zmq.MAXMSGSIZE, _MOST_INBOUND_BYTES)
     socket.bind(address)
     return str(socket.getsockopt_string(zmq.LAST_ENDPOINT))
-
-
-@dataclass
-class _Account:
-    """The publisher's side of one subscriber."""
-
-    name: str
-    policy: Policy
-    identity: bytes
-    credit: int = 0
-    made: int = 0
-    delivered: int = 0
-    replaced: int = 0
-    waiting: deque[list[Buffer]] = field(default_factory=deque)
-    waiting_bytes: int = 0
-    under_way: deque[list[Buffer]] = field(default_factory=deque)
-    light: deque[list[Buffer]] = field(default_factory=deque)
-
-    def offer(self, parts: list[Buffer]) -> None:
-        self.made += 1
-        if self.policy == "newest" and self.waiting:
-            self.waiting_bytes -= size_of(self.waiting.popleft())
-            self.replaced += 1
-        self.waiting.append(parts)
-        self.waiting_bytes += size_of(parts)
-
-    def acknowledge(self) -> None:
-        """One credit: the record under way, if any, has been dealt with."""
-        if self.under_way:
-            self.under_way.popleft()
-            self.delivered += 1
-        self.credit = 1
-
-    def rejoin(self, identity: bytes) -> None:
-        """Serve a restarted subscriber: the recorder gets its record again."""
-        self.identity, self.credit = identity, 0
-        while self.under_way:
-            parts = self.under_way.pop()
-            if self.policy == "all":
-                self.waiting.appendleft(parts)
-                self.waiting_bytes += size_of(parts)
-            else:
-                self.replaced += 1
-
-    def write_off(self) -> int:
-        """Book what will never be fetched; gives how much of it is a loss."""
-        left = len(self.waiting) + len(self.under_way)
-        self.waiting.clear()
-        self.under_way.clear()
-        self.replaced += left
-        return left if self.policy == "all" else 0
-
-    def count(self) -> StreamCount:
-        in_flight = len(self.waiting) + len(self.under_way)
-        return StreamCount(
-            self.name, self.made, self.delivered, self.replaced, in_flight
-        )
 
 
 class Publisher:
@@ -134,7 +76,7 @@ class Publisher:
         self._wake_out = self._context.socket(zmq.PUSH)
         self._wake_out.connect(wake)
         self._lock = threading.Condition()
-        self._accounts: dict[str, _Account] = {}
+        self._accounts: dict[str, Account] = {}
         self._queue_bytes = queue_bytes
         self._closing = False
         self.garbage = 0
@@ -255,7 +197,7 @@ class Publisher:
     def _welcome(self, hello: "_Hello", identity: bytes) -> None:
         account = self._accounts.get(hello.name)
         if account is None:
-            account = _Account(hello.name, hello.policy, identity)
+            account = Account(hello.name, hello.policy, identity)
             self._accounts[hello.name] = account
         else:
             account.rejoin(identity)
@@ -265,14 +207,7 @@ class Publisher:
         with self._lock:
             due: list[tuple[bytes, list[Buffer]]] = []
             for account in self._accounts.values():
-                while account.light:
-                    due.append((account.identity, account.light.popleft()))
-                if account.credit and account.waiting:
-                    parts = account.waiting.popleft()
-                    account.waiting_bytes -= size_of(parts)
-                    account.under_way.append(parts)
-                    account.credit = 0
-                    due.append((account.identity, parts))
+                due += [(account.identity, parts) for parts in account.due()]
         for identity, parts in due:
             self._router.send_multipart([identity, *parts], copy=False)
 

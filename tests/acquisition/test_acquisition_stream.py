@@ -18,6 +18,12 @@ def make_frame(sequence: int) -> Frame:
     return Frame(make_info(sequence), np.full((4, 16, 16), sequence, np.uint16))
 
 
+def next_of(subscriber: Subscriber) -> int:
+    """Give the number of the frame that the next record is, or is about."""
+    record = subscriber.receive(3000)
+    return record.info.sequence if isinstance(record, Frame) else record.sequence
+
+
 def test_the_newest_frame_wins_and_the_account_is_exact() -> None:
     """A slow subscriber gets the newest frame; made = delivered + replaced + rest."""
     publisher = Publisher()
@@ -96,6 +102,32 @@ def test_a_restarted_recorder_gets_its_frame_again() -> None:
     publisher.close()
 
     assert again.info.sequence == 1
+
+
+def test_a_restarted_recorder_is_told_again_what_may_be_lost() -> None:
+    """Light records since the last frame that was dealt with, and none before it."""
+    publisher = Publisher()
+    first = Subscriber(publisher.address, "recorder", "all")
+    publisher.wait_for(["recorder"], 30.0)
+    first.ready()
+    publisher.tell(Skip(1, 1.0, "camera", "frame missing"))
+    publisher.publish(make_frame(2))
+    assert [next_of(first), next_of(first)] == [1, 2]
+    first.ready()
+    assert publisher.wait_idle("recorder", 30.0)
+
+    publisher.tell(Skip(3, 1.0, "camera", "frame missing"))
+    assert next_of(first) == 3
+    first.close()
+    publisher.tell(Skip(4, 1.0, "camera", "frame missing"))
+    publisher.publish(make_frame(5))
+    second = Subscriber(publisher.address, "recorder", "all")
+    second.ready()
+    again = [next_of(second), next_of(second), next_of(second)]
+    second.close()
+    publisher.close()
+
+    assert again == [3, 4, 5]
 
 
 def test_a_restarted_publisher_is_found_again() -> None:

@@ -1,0 +1,105 @@
+"""The recorder as a process: killed, replaced, and the run without a hole unnamed."""
+
+import multiprocessing
+import time
+from collections import Counter
+from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from acquisition.archive.reader import RunReader
+from acquisition.mailbox import Inbox
+from acquisition.records import Command, Frame, Health, Ready, Skip
+from acquisition.stream import Publisher
+from app.processes import start_process
+from configs.loading import dump_experiment, load_experiment
+from tests.samples import make_info
+
+STAND = (("pixel_size_um", 0.65), ("steps", 4.0), ("rows", 64.0), ("columns", 64.0))
+
+
+class Stage:
+    """A supervisor and the two streams that a recorder listens to."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._config = dump_experiment(load_experiment("demo", ["log.min_free_gb=0"]))
+        self.inbox, self.frames, self.analyses = Inbox(), Publisher(), Publisher()
+
+    def begin(self) -> BaseProcess:
+        """Start a recorder and bring it to work."""
+        process = multiprocessing.get_context("spawn").Process(
+            target=start_process,
+            args=("recorder", self.inbox.address, self._config, str(self.directory)),
+            daemon=True,
+        )
+        process.start()
+        streams = {"frames": self.frames, "analyses": self.analyses}
+        where = tuple((name, stream.address) for name, stream in streams.items())
+        self.hear("armed", Command("prepare", (), STAND))
+        self.hear("ready", Command("run", where))
+        self.hear("running", Command("ping"))
+        return process
+
+    def hear(self, word: str, answer: Command) -> None:
+        """Wait until the recorder says a word, and answer it."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            sender, said = self.inbox.receive(1000) or (b"", None)
+            ready = isinstance(said, Ready) and word == "ready"
+            if ready or (isinstance(said, Health) and said.state == word):
+                self.inbox.answer(sender, answer)
+                return
+        raise AssertionError(f"the recorder never said {word!r}")
+
+    def show(self, sequence: int) -> None:
+        """Hand over a frame."""
+        pixels = np.full((4, 64, 64), sequence, np.uint16)
+        self.frames.publish(Frame(make_info(sequence), pixels))
+
+    def leave_out(self, sequence: int) -> None:
+        """Hand over the word that a frame is missing."""
+        self.frames.tell(Skip(sequence, 1.0, "camera", "frame missing"))
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """Give all that a recorder needs."""
+    made = Stage(tmp_path)
+    yield made
+    for end in (made.inbox, made.frames, made.analyses):
+        end.close()
+
+
+def test_what_a_killed_recorder_lost_is_named_whenever_the_next_frame_comes(
+    stage: Stage,
+) -> None:
+    """Every frame is recorded or left out with a reason, and none of them twice."""
+    first = stage.begin()
+    stage.leave_out(1)
+    for sequence in (2, 3, 4):
+        stage.show(sequence)
+    assert stage.frames.wait_idle("recorder", 30.0)
+    first.kill()
+    first.join(10)
+    stage.leave_out(5)
+
+    second = stage.begin()
+    time.sleep(1.5)  # a slow time-lapse: nothing comes for a while
+    stage.show(6)
+    assert stage.frames.wait_idle("recorder", 30.0)
+    stage.hear("running", Command("stop", (("state", "ended"),)))
+    stage.hear("ended", Command("ping"))
+    second.join(30)
+
+    with RunReader(stage.directory) as run:
+        there = Counter(run.sequences.tolist())
+        there.update(skip.sequence for skip in run.skips())
+        reasons = {skip.sequence: skip.reason for skip in run.skips()}
+        assert run.state == "ended"
+    assert there == Counter(range(1, 7))
+    assert reasons[5] == "frame missing"
+    assert second.exitcode == 0
