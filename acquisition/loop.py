@@ -44,9 +44,9 @@ HOLD_ABOVE, RESUME_BELOW = 0.95, 0.5
 LOCKSTEP_TIMEOUT_S = 60.0
 
 OWED_S = {"recorder": 30.0, "analysis": 10.0}
-"""At the end a subscriber is given so long to take what it is owed ..."""
+"""At the end a subscriber that takes nothing of what it is owed is given so long."""
 UNTOLD_S = 2.0
-"""... of which so much passes without a word to a person."""
+"""A wait at the end is told to a person when it has lasted so long."""
 
 
 def acquire(child: Child, config_text: str, directory: str) -> None:
@@ -360,14 +360,15 @@ class Acquisition:
     def _hand_over(self, name: str) -> None:
         """Wait until a subscriber has taken what it is owed, and say so meanwhile."""
         began, told = time.monotonic(), False
-        while not self._publisher.wait_idle(name, 0.2):
-            waited_s = time.monotonic() - began
-            if waited_s > OWED_S[name]:
-                return
-            tell = waited_s > UNTOLD_S and not told
+
+        def report(left: int) -> None:
+            nonlocal told
+            tell = not told and time.monotonic() - began > UNTOLD_S
             told |= tell
-            owed = f"{name} is given {OWED_S[name]:g} s to take the last frames"
-            self._report("stopping", owed if tell else "")
+            waits = f"waiting for the {name}, which has {left} more to take"
+            self._report("stopping", waits if tell else "")
+
+        self._publisher.hand_over(name, OWED_S[name], report)
 
     def _finish(self) -> None:
         """Close everything in order: engine, streams, truth; then say how it went."""

@@ -48,6 +48,9 @@ SILENCE_S = 10.0
 STUCK_S = 25.0
 """A process that has reported nothing for so long writes where it stands."""
 
+OWED_S = 10.0
+"""At the end a recorder that takes no analysis is given so long."""
+
 STOP_SIGNALS = tuple(
     getattr(signal, name)
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
@@ -310,7 +313,8 @@ def analyse_frames(
             if totals.analysed % 500 == 499:
                 gc.collect(1)
     finally:
-        unsent = publisher.close(drain_s=10)
+        publisher.hand_over("recorder", OWED_S, lambda _left: report("stopping"))
+        unsent = publisher.close()
         frames.close()
         requests.close()
     if unsent:

@@ -20,7 +20,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,21 +137,30 @@ class Publisher:
             ]
         return max(queues, default=0) / self._queue_bytes
 
-    def close(self, drain_s: float = 0.0) -> int:
-        """Send what is still owed, at most so long; then end.
+    def hand_over(
+        self, name: str, patience_s: float, meanwhile: Callable[[int], None]
+    ) -> None:
+        """Wait until a subscriber has taken all, or has taken nothing for so long.
 
-        Owed are the ``all`` queues; what then remains of the others is booked as
-        replaced, so nothing is in flight any more.
+        ``meanwhile`` is called a few times a second with the number of records left.
+        """
+        left, since = -1, 0.0
+        while not self.wait_idle(name, 0.2):
+            counts = {count.subscriber: count.in_flight for count in self.counts()}
+            owed, now = counts.get(name, 0), time.monotonic()
+            if owed != left:
+                left, since = owed, now
+            elif now - since > patience_s:
+                return
+            meanwhile(owed)
+
+    def close(self) -> int:
+        """End; what nobody fetched is booked as replaced, so nothing is in flight.
 
         Returns
         -------
         Records of ``all`` queues that nobody fetched: these are lost.
         """
-        deadline = time.monotonic() + drain_s
-        with self._lock:
-            owed = [a.name for a in self._accounts.values() if a.policy == "all"]
-        for name in owed:
-            self.wait_idle(name, deadline - time.monotonic())
         self._closing = True
         self._wake()
         self._thread.join()

@@ -22,6 +22,7 @@ from acquisition.runner import STOP_SIGNALS
 from acquisition.stream import Subscriber, receive_any
 from app.display import display_fault
 from app.preflight import check_plan
+from app.reports import named
 from app.screen import Screen
 from app.session import Outcome, Session
 from app.state import ViewState
@@ -133,7 +134,7 @@ class LiveRun:
         if isinstance(record, Health):
             self._safely(lambda: self._view.take(record))
             if record.message:
-                self._screen.say(f"{record.process}: {record.message}")
+                self._screen.say(named(record.process, record.message))
             return
         for note in record.notes:
             self._screen.say(f"{record.process}: {note}")

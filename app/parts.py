@@ -33,6 +33,9 @@ class Part:
     health: Health | None = None
     starts: list[float] = field(default_factory=list)
     spawn_again_at: float | None = None
+    progressed_s: float = (
+        0.0  # monotonic, when less waited for the recorder than before
+    )
     judged: bool = False  # its death is known, or was our doing and has been told
     stuck: bool = False  # it was, and has been killed for it
 
@@ -58,6 +61,12 @@ class Part:
             return 0.0
         return (stamp_ns() - self.health.sent_ns) * 1e-9
 
+    def hear(self, health: Health) -> None:
+        """Take what it says about itself."""
+        if self.health is not None and health.queued < self.health.queued:
+            self.progressed_s = time.monotonic()
+        self.health = health
+
     def is_hung(self, heard_for_s: float) -> bool:
         """Say whether it has stopped working, to one who has listened for so long."""
         if self.name not in HUNG_S or self.ready is None or self.stuck:
@@ -82,7 +91,7 @@ class Part:
             return "it never said anything"
         said = f"last heard {self.silent_s:.0f} s ago: {self.health.state}"
         if self.health.queued:
-            said += f", {self.health.queued} records wait for the recorder"
+            said += f", {self.health.queued} waiting for the recorder"
         return f"{said}, {self.health.message}" if self.health.message else said
 
     def why_dead(self) -> str:

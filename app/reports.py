@@ -103,10 +103,10 @@ class Reports:
         self._health[health.process] = health
         self._silent.discard(health.process)
         if health.message:
-            self.message = _named(health.process, health.message)
+            self.message = named(health.process, health.message)
         was = before.state if before is not None else ""
         if health.state == "faulted" and was != "faulted":
-            self._alarms[health.process] = _named(health.process, health.message)
+            self._alarms[health.process] = named(health.process, health.message)
         if health.state == "holding" and was != "holding":
             self._alarms["holding"] = (
                 f"{health.process} is holding: no frame is taken until it goes on"
@@ -138,7 +138,7 @@ class Reports:
             self._disk_is_slow = False
 
 
-def _named(process: str, message: str) -> str:
+def named(process: str, message: str) -> str:
     """Say who speaks, unless the sentence begins with it."""
     if message.startswith(process):
         return message

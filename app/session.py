@@ -26,6 +26,7 @@ START_TIMEOUT_S = 600.0
 more than three minutes beside other work. One that dies meanwhile is told at once."""
 
 END_TIMEOUT_S = 60.0
+"""A part that does not stop, and hands nothing over meanwhile, is killed."""
 PING_EVERY_S = 1.0
 ATTENTIVE_S = 5.0
 """A supervisor that was away for longer (a machine that slept) begins to listen anew:
@@ -234,7 +235,7 @@ class Session:
         if isinstance(record, Ready):
             self._on_ready(record)
             return
-        part.health = record
+        part.hear(record)
         self._notice(record)
         for listener in ("recorder", "display"):
             self._relay(listener, record)
@@ -333,19 +334,20 @@ class Session:
 
     def _end(self, name: str, idle: Callable[[], None]) -> None:
         """End one part; a recorder that dies of it is replaced, to seal the run."""
-        deadline = time.monotonic() + END_TIMEOUT_S
+        began = time.monotonic()
         while (part := self._parts.get(name)) and (part.alive or part.spawn_again_at):
             if part.alive:
-                self._urge(part, deadline)
+                self._urge(part, began)
             self._turn(idle)
             self._look_after(("recorder",))
             part.handle.join(0.05)
 
-    def _urge(self, part: Part, deadline: float) -> None:
-        """Tell a part to stop; kill one that does not, or that has just begun."""
+    def _urge(self, part: Part, began: float) -> None:
+        """Tell a part to stop; kill one that gets nowhere, or that has just begun."""
+        waited_s = time.monotonic() - max(began, part.progressed_s)
         if part.ready is None and part.name != "recorder":
             part.handle.kill()  # it is still starting and holds nothing
-        elif time.monotonic() > deadline and not part.judged:
+        elif waited_s > END_TIMEOUT_S and not part.judged:
             part.judged = True
             text = f"{part.name} did not stop within {END_TIMEOUT_S:g} s and was killed"
             self._alarm(part.name, f"{text} ({part.last_heard()})")

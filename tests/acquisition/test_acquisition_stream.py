@@ -130,6 +130,29 @@ def test_a_restarted_recorder_is_told_again_what_may_be_lost() -> None:
     assert again == [3, 4, 5]
 
 
+def test_a_slow_recorder_is_waited_for_while_it_takes_something() -> None:
+    """Only one that takes nothing for so long is given up; what is left is a loss."""
+    publisher = Publisher()
+    recorder = Subscriber(publisher.address, "recorder", "all")
+    publisher.wait_for(["recorder"], 30.0)
+    for sequence in range(1, 7):
+        publisher.publish(make_frame(sequence))
+    left: list[int] = []
+
+    def take_four(owed: int) -> None:
+        left.append(owed)
+        if owed > 2:
+            recorder.ready()
+            recorder.receive(3000)
+
+    publisher.hand_over("recorder", 0.5, take_four)
+    recorder.close()
+    lost = publisher.close()
+
+    assert left[0] == 6
+    assert lost == left[-1] == 2
+
+
 def test_a_restarted_publisher_is_found_again() -> None:
     """A subscriber that waited for a dead publisher is served by its successor."""
     first = Publisher()

@@ -13,14 +13,21 @@ from app.parts import HUNG_S, MOST_RESTARTS, RESTART_WINDOW_S, Part
 LISTENED_S = 1000.0
 
 
+def make_health(
+    name: str, state: str, silent_s: float = 0.0, message: str = "", queued: int = 0
+) -> Health:
+    """Give what a part said so long ago."""
+    sent_ns = stamp_ns() - int(silent_s * 1e9)
+    return Health(name, state, 0.0, sent_ns, 0.0, queued, 0, message, (), ())
+
+
 def make_part(
     name: str, state: str, silent_s: float = 0.0, message: str = "", queued: int = 0
 ) -> Part:
     """Give a living part that last spoke so long ago."""
-    sent_ns = stamp_ns() - int(silent_s * 1e9)
-    health = Health(name, state, 0.0, sent_ns, 0.0, queued, 0, message, (), ())
     part = Part(name, multiprocessing.current_process())
-    part.health, part.ready = health, Ready(name, (), (), ())
+    part.health = make_health(name, state, silent_s, message, queued)
+    part.ready = Ready(name, (), (), ())
     return part
 
 
@@ -61,12 +68,23 @@ def test_a_stuck_part_is_killed_once() -> None:
 
 def test_a_part_that_had_to_be_killed_is_told_with_its_last_words() -> None:
     """When it spoke, what it was at, and what waits for whom."""
-    part = make_part("acquisition", "stopping", 58.0, "waits for the recorder", 2)
+    part = make_part("acquisition", "stopping", 58.0, "its disk is slow", 2)
 
     assert part.last_heard() == (
-        "last heard 58 s ago: stopping, 2 records wait for the recorder, "
-        "waits for the recorder"
+        "last heard 58 s ago: stopping, 2 waiting for the recorder, its disk is slow"
     )
+
+
+def test_a_part_that_hands_over_what_it_has_is_given_time() -> None:
+    """A slow disk at the end of a run costs no frame: progress is seen."""
+    part = make_part("acquisition", "stopping", queued=600)
+
+    part.hear(make_health("acquisition", "stopping", queued=600))
+    stands = part.progressed_s
+    part.hear(make_health("acquisition", "stopping", queued=599))
+
+    assert not stands
+    assert part.progressed_s > 0.0
 
 
 def test_a_part_is_restarted_later_each_time_and_then_no_more() -> None:
