@@ -59,7 +59,10 @@ def acquire(child: Child, config_text: str, directory: str) -> None:
         loop = Acquisition(child, experiment, clock, microscope, Path(directory))
         loop.run()
     finally:
-        close_microscope(microscope, stalled=loop is not None and loop.stalled)
+        stalled = loop is not None and loop.stalled
+        close_microscope(microscope, stalled=stalled)
+        if stalled:
+            child.leave()
 
 
 class Acquisition:

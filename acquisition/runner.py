@@ -14,13 +14,14 @@ it has and ends by itself.
 import faulthandler
 import gc
 import logging
+import os
 import signal
 import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import psutil
 
@@ -166,6 +167,16 @@ class Child:
     def close(self) -> None:
         """Hang up."""
         self._line.close()
+
+    def leave(self) -> NoReturn:
+        """Hang up and end this process as it stands.
+
+        A thread that never comes back from a driver holds what an orderly end of the
+        interpreter waits for.
+        """
+        self.close()
+        logging.shutdown()
+        os._exit(1)
 
     def _take(self, timeout_ms: int) -> Command | None:
         record = self._line.receive(timeout_ms)

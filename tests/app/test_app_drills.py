@@ -130,6 +130,7 @@ def test_a_camera_that_stalls_ends_the_run_with_everything_safe(tmp_path: Path) 
     assert "camera stall" in result["reason"]
     assert "Traceback" not in said
     assert "lamp" not in said  # it was closed
+    assert "did not stop" not in said
     with RunReader(tmp_path / "run") as run:
         assert run.state == "faulted"
         assert run.analysed_sequences.tolist() == [1, 2, 3]
