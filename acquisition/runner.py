@@ -38,6 +38,7 @@ from acquisition.records import (
     Skip,
     StreamCount,
 )
+from acquisition.remarks import log_aside
 from acquisition.stream import LOOPBACK, Publisher, Subscriber
 from configs.loading import check_experiment
 from configs.schema import Experiment
@@ -79,6 +80,7 @@ class Child:
 
     def __init__(self, name: str, control: str) -> None:
         ignore_signals()
+        self._remarks = log_aside()
         self.name = name
         self.stopping = False
         self.orphaned = False
@@ -167,6 +169,7 @@ class Child:
     def close(self) -> None:
         """Hang up."""
         self._line.close()
+        self._remarks.finish()
 
     def leave(self) -> NoReturn:
         """Hang up and end this process as it stands.
@@ -175,7 +178,6 @@ class Child:
         interpreter waits for.
         """
         self.close()
-        logging.shutdown()
         os._exit(1)
 
     def _take(self, timeout_ms: int) -> Command | None:
@@ -222,9 +224,6 @@ def run_child(
 
     A fault is logged with its traceback and told to the supervisor in one sentence.
     """
-    logging.basicConfig(format="%(name)s: %(message)s")
-    # NOTE: a library sets the level of the root logger back; a handler's level stays.
-    logging.getLogger().handlers[0].setLevel(logging.WARNING)
     child = Child(name, control)
     fault = True
     child.report("armed")  # so that the supervisor knows where to answer

@@ -18,6 +18,7 @@ from acquisition.archive.directory import (
 from acquisition.archive.schema import MANIFEST
 from acquisition.errors import BadInput
 from acquisition.records import Health, Ready
+from acquisition.remarks import own_stream
 from acquisition.runner import STOP_SIGNALS
 from acquisition.stream import Subscriber, receive_any
 from app.display import display_fault
@@ -68,7 +69,7 @@ class LiveRun:
         self._view = ViewState(
             experiment.display, experiment.budget.latency_ms, experiment.run.pace
         )
-        self._screen = Screen(sys.stderr)
+        self._screen = Screen(own_stream(sys.stderr))
         self._shown = 0.0
         self._sources: list[Subscriber] = []
         self._interrupts = 0
