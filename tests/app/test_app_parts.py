@@ -10,8 +10,6 @@ from acquisition.clock import stamp_ns
 from acquisition.records import Health, Ready
 from app.parts import HUNG_S, MOST_RESTARTS, RESTART_WINDOW_S, Part
 
-LISTENED_S = 1000.0
-
 
 def make_health(
     name: str, state: str, silent_s: float = 0.0, message: str = "", queued: int = 0
@@ -36,26 +34,30 @@ class Case:
     """A part that has been silent, and whether it is taken for stuck."""
 
     name: str
-    part: Part
+    part: str
+    state: str
+    silent_s: float
     expected: bool
-    heard_for_s: float = LISTENED_S
+    heard_for_s: float = 1000.0
 
 
 CASES = [
-    Case("analysis", make_part("analysis", "running", HUNG_S["analysis"] + 1), True),
-    Case("recorder", make_part("recorder", "running", HUNG_S["recorder"] + 1), True),
-    Case("slow disk", make_part("recorder", "running", HUNG_S["analysis"] + 1), False),
-    Case("starting", make_part("recorder", "armed", 500.0), False),
-    Case("ended", make_part("recorder", "ended", 500.0), False),
-    Case("a microscope", make_part("acquisition", "running", 500.0), False),
-    Case("a machine slept", make_part("analysis", "running", 500.0), False, 3.0),
+    Case("analysis", "analysis", "running", HUNG_S["analysis"] + 1, True),
+    Case("recorder", "recorder", "running", HUNG_S["recorder"] + 1, True),
+    Case("slow disk", "recorder", "running", HUNG_S["analysis"] + 1, False),
+    Case("starting", "recorder", "armed", 500.0, False),
+    Case("ended", "recorder", "ended", 500.0, False),
+    Case("a microscope", "acquisition", "running", 500.0, False),
+    Case("a machine slept", "analysis", "running", 500.0, False, heard_for_s=3.0),
 ]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_part_that_works_and_falls_silent_is_stuck(case: Case) -> None:
     """Not one that starts or ends, nor one that nobody was there to hear."""
-    assert case.part.is_hung(case.heard_for_s) == case.expected
+    part = make_part(case.part, case.state, case.silent_s)
+
+    assert part.is_hung(case.heard_for_s) == case.expected
 
 
 def test_a_stuck_part_is_killed_once() -> None:
@@ -63,7 +65,7 @@ def test_a_stuck_part_is_killed_once() -> None:
     part = make_part("analysis", "running", HUNG_S["analysis"] + 1)
     part.stuck = True
 
-    assert not part.is_hung(LISTENED_S)
+    assert not part.is_hung(1000.0)
 
 
 def test_a_part_that_had_to_be_killed_is_told_with_its_last_words() -> None:
