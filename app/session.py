@@ -282,7 +282,7 @@ class Session:
                 self._drain(50)  # its last words come before the verdict
                 part.judged = True
                 self._on_death(part)
-            elif part.is_hung(now - self._attentive_since):
+            elif part.alive and part.is_hung(now - self._attentive_since):
                 text = f"{name} is stuck and was killed ({part.last_heard()})"
                 self._alarm(name, text)
                 part.stuck = True
