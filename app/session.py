@@ -335,23 +335,36 @@ class Session:
     def _end(self, name: str, idle: Callable[[], None]) -> None:
         """End one part; a recorder that dies of it is replaced, to seal the run."""
         began = time.monotonic()
-        while (part := self._parts.get(name)) and (part.alive or part.spawn_again_at):
+        while part := self._to_end(name):
             if part.alive:
                 self._urge(part, began)
             self._turn(idle)
             self._look_after(("recorder",))
             part.handle.join(0.05)
 
+    def _to_end(self, name: str) -> Part | None:
+        """Give a part that has still to end: it lives, or is a recorder to come."""
+        part = self._parts.get(name)
+        if part is None or part.alive:
+            return part
+        if name != "recorder" or not self._began:
+            return None  # nothing else is started again now
+        self._look_after((name,))
+        part = self._parts[name]
+        return part if part.alive or part.spawn_again_at is not None else None
+
     def _urge(self, part: Part, began: float) -> None:
         """Tell a part to stop; kill one that gets nowhere, or that has just begun."""
-        waited_s = time.monotonic() - max(began, part.progressed_s)
+        since = max(began, part.progressed_s, part.starts[-1])
+        waited_s = time.monotonic() - since
         if part.ready is None and part.name != "recorder":
             part.handle.kill()  # it is still starting and holds nothing
         elif waited_s > END_TIMEOUT_S and not part.judged:
             part.judged = True
             text = f"{part.name} did not stop within {END_TIMEOUT_S:g} s and was killed"
             self._alarm(part.name, f"{text} ({part.last_heard()})")
-            self._fault(text)
+            if part.name != "display":  # the run is complete without a window
+                self._fault(text)
             part.handle.kill()
         self._tell(part.name, "stop")
 
@@ -368,7 +381,7 @@ class Session:
             if part.health is not None
         }
         recorder = healths.get("recorder")
-        recorded = self._parts["recorder"].ready is not None
+        recorded = self._began or self._parts["recorder"].ready is not None
         if recorded and (recorder is None or recorder.state != "ended"):
             said = recorder.message if recorder is not None else ""
             self._fault_reason = f"recorder: {said or 'it did not seal the run'}"
