@@ -11,7 +11,6 @@ it has and ends by itself.
          `----frames--> recorder
 """
 
-import faulthandler
 import gc
 import logging
 import os
@@ -38,7 +37,7 @@ from acquisition.records import (
     Skip,
     StreamCount,
 )
-from acquisition.remarks import log_aside
+from acquisition.remarks import Explanation, log_aside
 from acquisition.stream import LOOPBACK, Publisher, Subscriber
 from configs.loading import check_experiment
 from configs.schema import Experiment
@@ -81,6 +80,7 @@ class Child:
     def __init__(self, name: str, control: str) -> None:
         ignore_signals()
         self._remarks = log_aside()
+        self._explanation = Explanation(STUCK_S)
         self.name = name
         self.stopping = False
         self.orphaned = False
@@ -138,7 +138,7 @@ class Child:
             return
         self._reported = now
         if state != "armed":  # a start may take minutes
-            explain_if_stuck(STUCK_S)
+            self._explanation.put_off()
         times = self._process.cpu_times()
         cpu_s = times.user + times.system
         if self._running is None and state == "running":
@@ -205,16 +205,6 @@ def ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):  # held back since before this was born
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-
-
-def explain_if_stuck(after_s: float) -> None:
-    """Have it written where every thread stands, unless this is called again in time.
-
-    A thread of C does so: it asks for no lock and no interpreter, which something that
-    is stuck may hold for ever.
-    """
-    if sys.__stderr__ is not None:
-        faulthandler.dump_traceback_later(after_s, file=sys.__stderr__)
 
 
 def run_child(

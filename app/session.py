@@ -4,7 +4,6 @@ It imports nothing heavy, so that it stays responsive whatever happens beside it
 States: idle, armed (processes starting), running, holding, stopping, ended, faulted.
 """
 
-import faulthandler
 import multiprocessing
 import time
 from collections.abc import Callable, Iterable
@@ -15,7 +14,8 @@ from typing import Any
 from acquisition.clock import stamp_ns
 from acquisition.mailbox import Inbox
 from acquisition.records import Command, Health, Ready
-from acquisition.runner import SILENCE_S, explain_if_stuck
+from acquisition.remarks import Explanation
+from acquisition.runner import SILENCE_S
 from app.parts import RESTARTED, Part
 from app.processes import BODIES, signals_held, start_process
 from configs.loading import dump_experiment
@@ -83,6 +83,7 @@ class Session:
         self._interrupted = False
         self._refused = False
         self._fault_reason = ""
+        self._explanation = Explanation(SILENCE_S - 2)
         self._pinged = 0.0
         self._turned = self._attentive_since = time.monotonic()
         self._started = time.monotonic()
@@ -116,7 +117,7 @@ class Session:
             self.kill()
             raise
         finally:
-            faulthandler.cancel_dump_traceback_later()
+            self._explanation.withdraw()
             self._inbox.close()
         return self._outcome()
 
@@ -208,7 +209,7 @@ class Session:
         self._drain(50)
         if now - self._pinged > PING_EVERY_S:
             self._pinged = now
-            explain_if_stuck(SILENCE_S - 2)
+            self._explanation.put_off()
             for name in self._parts:
                 self._tell(name, "ping")
         idle()

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-BLOCKED = """
-import logging, os, sys
+FULL_PIPE = """
+import logging, os, sys, time
 import acquisition.remarks as remarks
 reading, writing = os.pipe()
 os.set_blocking(writing, False)
@@ -16,6 +16,8 @@ try:
 except BlockingIOError:
     os.set_blocking(writing, True)
 os.dup2(writing, 2)
+"""
+BLOCKED = """
 said = remarks.log_aside()
 for number in range(1000):
     logging.getLogger("test").warning("line %d", number)
@@ -23,13 +25,35 @@ said.finish()
 sys.stderr.flush()
 print("went on")
 """
+BLOCKED_AND_STUCK = """
+explanation = remarks.Explanation(0.1)
+explanation.put_off()
+time.sleep(0.5)
+explanation.put_off()
+print("went on", flush=True)
+os._exit(0)
+"""
+STUCK = """
+import threading
+from acquisition.remarks import Explanation
+def wait_for_ever():
+    Explanation(0.2).put_off()
+    gate.acquire(timeout=2)
+gate = threading.Lock()
+gate.acquire()
+wait_for_ever()
+"""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no pipe can be filled there")
-def test_a_blocked_terminal_holds_nobody_up() -> None:
-    """A process logs a thousand lines to a full pipe, goes on, and ends."""
+@pytest.mark.parametrize("code", [BLOCKED, BLOCKED_AND_STUCK], ids=["log", "stuck"])
+def test_a_blocked_terminal_holds_nobody_up(code: str) -> None:
+    """A process that logs a thousand lines to a full pipe, or was stuck, goes on."""
     done = subprocess.run(
-        [sys.executable, "-c", BLOCKED], capture_output=True, timeout=60, check=False
+        [sys.executable, "-c", FULL_PIPE + code],
+        capture_output=True,
+        timeout=60,
+        check=False,
     )
 
     assert done.stdout.strip() == b"went on"
@@ -49,3 +73,27 @@ def test_what_is_logged_comes_in_order_and_whole() -> None:
     )
 
     assert done.stderr.splitlines() == [f"a.b: line {n}" for n in range(3)]
+
+
+def test_what_cannot_be_formatted_harms_nobody() -> None:
+    """A wrong call of a library is told, and the next line comes."""
+    code = (
+        "import logging, acquisition.remarks as r; said = r.log_aside()\n"
+        "logging.warning('%d cells', 'no'); logging.warning('on')\n"
+        "said.finish()"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert done.stderr.splitlines()[-1] == "root: on"
+
+
+def test_a_process_that_is_stuck_writes_where_it_stands() -> None:
+    """Without its own doing: the names of the functions it is in come to stderr."""
+    done = subprocess.run(
+        [sys.executable, "-c", STUCK], capture_output=True, text=True, check=True
+    )
+
+    assert "wait_for_ever" in done.stderr
