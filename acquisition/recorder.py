@@ -21,6 +21,8 @@ from configs.schema import Experiment
 HEALTH_EVERY_S = 10.0
 ORPHAN_S = 5.0
 """Without a supervisor the recorder stays until nothing has come for so long."""
+WHOLE = ("camera", "recorder")
+"""What these leave out is a whole frame; of others the frame itself is there."""
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ def record_run(child: Child, directory: str, config_text: str) -> None:
     folder = Path(directory)
     experiment = experiment_of(config_text)
     facts = _run_facts(experiment, dict(prepare.facts), folder)
-    forerunner = _Forerunner(folder)
+    forerunner = Forerunner(folder)
     writer = RunWriter(folder, config_text, experiment.log, facts)
     state = "faulted"
     sources: list[Subscriber] = []
@@ -48,8 +50,10 @@ def record_run(child: Child, directory: str, config_text: str) -> None:
         _record(
             child, writer, sources, recorded, forerunner, experiment.log.min_free_gb
         )
+        forerunner.name_the_rest(writer, child.facts)
         state = child.final_state
     except Stopped:
+        forerunner.name_the_rest(writer, child.facts)
         state = child.final_state
         raise
     finally:
@@ -64,7 +68,7 @@ def _record(
     writer: RunWriter,
     sources: list[Subscriber],
     recorded: dict[str, int],
-    forerunner: "_Forerunner",
+    forerunner: "Forerunner",
     min_free_gb: float,
 ) -> None:
     """Write until told to stop and nothing more comes."""
@@ -113,7 +117,7 @@ class _Diary:
         return True
 
 
-class _Forerunner:
+class Forerunner:
     """What a recorder that died has left in the run; without one, nothing.
 
     Parameters
@@ -147,11 +151,20 @@ class _Forerunner:
             self._skips.add(record)
         if not (self._gap_is_open and isinstance(record, Frame)):
             return
+        self._name(writer, record.info.sequence, record.info.time_s)
+
+    def name_the_rest(self, writer: RunWriter, facts: dict[str, float]) -> None:
+        """Do so at the end of a run in which no frame has come any more."""
+        if self._gap_is_open:
+            made = int(facts.get("frames_made", 0))
+            self._name(writer, made + 1, facts.get("time_s", 0.0))
+
+    def _name(self, writer: RunWriter, before: int, time_s: float) -> None:
         self._gap_is_open = False
-        info, reason = record.info, "lost when the recorder died"
-        known = self._frames | {skip.sequence for skip in self._skips}
-        for sequence in sorted(set(range(1, info.sequence)) - known):
-            writer.write_skip(Skip(sequence, info.time_s, "recorder", reason))
+        missing = {skip.sequence for skip in self._skips if skip.stage in WHOLE}
+        for sequence in sorted(set(range(1, before)) - self._frames - missing):
+            reason = "lost when the recorder died"
+            writer.write_skip(Skip(sequence, time_s, "recorder", reason))
         self._frames = set()  # from here on all are new
 
 

@@ -85,6 +85,7 @@ class Child:
         self.stopping = False
         self.orphaned = False
         self.final_state = "ended"
+        self.facts: dict[str, float] = {}  # what the supervisor knows of the run
         self.relayed: list[Health] = []
         self._line = Outbox(control)
         self._process = psutil.Process()
@@ -193,6 +194,7 @@ class Child:
             return Command("ping")
         if not isinstance(record, Command):
             return None
+        self.facts = dict(record.facts)
         if record.name == "stop":
             self.stopping = True
             self.final_state = dict(record.addresses).get("state", "ended")

@@ -67,6 +67,13 @@ class Part:
             self.progressed_s = time.monotonic()
         self.health = health
 
+    def made(self) -> dict[str, float]:
+        """Give what a microscope says that it has made, and when."""
+        if self.health is None:
+            return {}
+        made = dict(self.health.facts).get("frames_made", 0)
+        return {"frames_made": made, "time_s": self.health.time_s}
+
     def is_hung(self, heard_for_s: float) -> bool:
         """Say whether it has stopped working, to one who has listened for so long."""
         if self.name not in HUNG_S or self.ready is None or self.stuck:

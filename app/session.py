@@ -254,7 +254,9 @@ class Session:
         if part is None or part.identity is None:
             return
         words = {**self._addresses, "state": self._final_state()}
-        facts = {**self._facts, "restarts": len(part.starts) - 1}
+        stand = self._parts.get("acquisition")
+        made = {} if stand is None else stand.made()
+        facts = {**self._facts, **made, "restarts": len(part.starts) - 1}
         record = Command(command, tuple(words.items()), tuple(facts.items()))
         self._inbox.answer(part.identity, record)
 

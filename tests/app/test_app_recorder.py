@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 
 from acquisition.archive.reader import RunReader
+from acquisition.archive.writer import COMMIT_RECORDS, RunWriter
 from acquisition.mailbox import Inbox
+from acquisition.recorder import Forerunner
 from acquisition.records import Command, Frame, Health, Ready, Skip
 from acquisition.stream import Publisher
 from app.processes import start_process
 from configs.loading import dump_experiment, load_experiment
+from tests.acquisition.archive.archive_samples import make_facts
 from tests.samples import make_info
 
 STAND = (("pixel_size_um", 0.65), ("steps", 4.0), ("rows", 64.0), ("columns", 64.0))
@@ -103,3 +106,23 @@ def test_what_a_killed_recorder_lost_is_named_whenever_the_next_frame_comes(
     assert there == Counter(range(1, 7))
     assert reasons[5] == "frame missing"
     assert second.exitcode == 0
+
+
+def test_what_a_dead_recorder_lost_is_named_though_no_frame_follows(
+    tmp_path: Path,
+) -> None:
+    """The supervisor knows how many were made; an analysis left out hides no frame."""
+    writer = RunWriter(tmp_path, "", load_experiment("demo").log, make_facts())
+    for sequence in range(1, COMMIT_RECORDS + 1):
+        pixels = np.zeros((4, 64, 64), np.uint16)
+        writer.write_frame(Frame(make_info(sequence), pixels))
+
+    successor = Forerunner(tmp_path)
+    for stage, sequence in (("camera", 17), ("analysis", 18)):
+        successor.name_the_gap(writer, Skip(sequence, 1.0, stage, "why"))
+    successor.name_the_rest(writer, {"frames_made": 18.0, "time_s": 9.0})
+    writer.close("ended")
+
+    with RunReader(tmp_path) as run:
+        named = {(skip.sequence, skip.stage, skip.time_s) for skip in run.skips()}
+    assert named == {(16, "recorder", 9.0), (18, "recorder", 9.0)}
