@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from calibration.training.recipe import Optimiser
 
-HEAD = "head."
-"""Last layer of every network: its outputs are no hidden features."""
+HEADS = ("head.", "network.segmentation_head.")
+"""Last layers of the networks: their outputs are no hidden features."""
 
 
 class Optimisers:
@@ -27,7 +27,7 @@ class Optimisers:
         On the device where it will stay: its weights are stepped in place.
     settings
         Of the recipe. ``adamw`` takes every weight; ``muon`` leaves it biases, norms,
-        embeddings, depthwise convolutions and the head.
+        depthwise and first convolutions (of one channel) and the head.
     """
 
     def __init__(self, network: nn.Module, settings: Optimiser) -> None:
@@ -89,7 +89,7 @@ class Optimisers:
 
 def is_hidden_matrix(name: str, weight: Tensor) -> bool:
     """Tell whether a weight maps features to features, so that Muon may step it."""
-    if weight.ndim not in (2, 4) or name.startswith(HEAD):
+    if weight.ndim not in (2, 4) or name.startswith(HEADS):
         return False
     return weight.shape[1] > 1  # a depthwise convolution mixes no features
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from calibration.training.optimisers import Optimisers, as_matrix, is_hidden_matrix
 from calibration.training.recipe import Optimiser
-from inference.architectures import StemUNetShape
+from inference.architectures import Architecture, EUNetShape, StemUNetShape
 from inference.nets.graph import build_network
 
 MUON = Optimiser(kind="muon", rate=1e-3, matrix_rate=1e-3, weight_decay=0.0)
@@ -62,6 +62,18 @@ def test_what_is_no_hidden_matrix_is_left_to_adamw() -> None:
     assert not is_hidden_matrix("head.weight", dense.weight)
     assert dense.bias is not None
     assert not is_hidden_matrix("up.0.bias", dense.bias)
+
+
+@pytest.mark.parametrize(
+    "shape", [StemUNetShape(), EUNetShape()], ids=lambda shape: shape.kind
+)
+def test_the_last_layer_of_a_network_is_left_to_adamw(shape: Architecture) -> None:
+    """Whatever the library calls it that the network comes from."""
+    net = build_network(shape)
+    weights = [(name, p) for name, p in net.named_parameters() if p.ndim > 1]
+
+    assert is_hidden_matrix(*weights[-2])
+    assert not is_hidden_matrix(*weights[-1])
 
 
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
