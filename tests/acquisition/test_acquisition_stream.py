@@ -145,7 +145,7 @@ def test_a_slow_recorder_is_waited_for_while_it_takes_something() -> None:
             recorder.ready()
             recorder.receive(3000)
 
-    publisher.hand_over("recorder", 0.5, take_four)
+    publisher.hand_over("recorder", 1.0, take_four)
     recorder.close()
     lost = publisher.close()
 
