@@ -22,7 +22,7 @@ from acquisition.inspection import Inspector
 from acquisition.mailbox import Inbox
 from acquisition.microscope import Microscope, close_microscope, open_microscope
 from acquisition.records import Frame, FrameInfo, Request, Skip
-from acquisition.runner import Child, Stopped, experiment_of
+from acquisition.runner import RECORDER_OWED_S, Child, Stopped, experiment_of
 from acquisition.schedule import EventSource
 from acquisition.simulated.truth.file import TruthWriter
 from acquisition.simulated.view import Cycle
@@ -43,7 +43,7 @@ HOLD_ABOVE, RESUME_BELOW = 0.95, 0.5
 
 LOCKSTEP_TIMEOUT_S = 60.0
 
-OWED_S = {"recorder": 30.0, "analysis": 10.0}
+OWED_S = {"recorder": RECORDER_OWED_S, "analysis": 10.0}
 """At the end a subscriber that takes nothing of what it is owed is given so long."""
 UNTOLD_S = 2.0
 """A wait at the end is told to a person when it has lasted so long."""
@@ -364,12 +364,14 @@ class Acquisition:
         """Wait until a subscriber has taken what it is owed, and say so meanwhile."""
         began, told = time.monotonic(), False
 
-        def report(left: int) -> None:
+        def report(left: int) -> bool:
             nonlocal told
             tell = not told and time.monotonic() - began > UNTOLD_S
             told |= tell
             waits = f"waiting for the {name}, which has {left} more to take"
             self._report("stopping", waits if tell else "")
+            self._child.listen()
+            return name != "recorder" or not self._child.recorder_is_lost
 
         self._publisher.hand_over(name, OWED_S[name], report)
 

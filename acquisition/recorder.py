@@ -57,6 +57,7 @@ def record_run(child: Child, directory: str, config_text: str) -> None:
         state = child.final_state
         raise
     finally:
+        child.report("stopping")  # it may take minutes to read a segment again
         writer.close(state)
         for source in sources:
             source.close()

@@ -20,6 +20,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NoReturn, Protocol
 
 import psutil
@@ -49,8 +50,9 @@ SILENCE_S = 10.0
 STUCK_S = 25.0
 """A process that has reported nothing for so long writes where it stands."""
 
-OWED_S = 10.0
-"""At the end a recorder that takes no analysis is given so long."""
+RECORDER_OWED_S = 180.0
+"""At the end a recorder that takes nothing is given so long, unless it is known to be
+lost: until one that is stuck is found out and another has mended the run."""
 
 STOP_SIGNALS = tuple(
     getattr(signal, name)
@@ -90,7 +92,7 @@ class Child:
         self._line = Outbox(control)
         self._process = psutil.Process()
         self._running: tuple[float, float] | None = None  # wall and processor seconds
-        self._reported = 0.0
+        self._reported, self._state = 0.0, ""
         self._heard = time.monotonic()
 
     def say_ready(
@@ -134,10 +136,10 @@ class Child:
     ) -> None:
         """Send health if the last report is half a second old or something happened."""
         now = time.monotonic()
-        final = state in ("ended", "faulted")
-        if not message and not final and now - self._reported < REPORT_EVERY_S:
+        news = bool(message) or state != self._state
+        if not news and now - self._reported < REPORT_EVERY_S:
             return
-        self._reported = now
+        self._reported, self._state = now, state
         if state != "armed":  # a start may take minutes
             self._explanation.put_off()
         times = self._process.cpu_times()
@@ -161,6 +163,11 @@ class Child:
                 facts=tuple(known.items()),
             )
         )
+
+    @property
+    def recorder_is_lost(self) -> bool:
+        """Whether the supervisor has said that there will be no recorder any more."""
+        return bool(self.facts.get("recorder_is_lost"))
 
     def ask_to_stop(self, reason: str, *, by_person: bool) -> None:
         """Ask the supervisor to end the run."""
@@ -291,13 +298,15 @@ def analyse_frames(
     gc.freeze()
     gc.disable()  # a pause of the collector was measured at up to 68 ms
 
-    def report(state: str) -> None:
+    def report(state: str, _left: int = 0) -> bool:
+        child.listen()
         child.report(
             state,
             skipped=totals.skipped + frames.malformed,
             streams=publisher.counts(),
             facts={**totals.facts(), **analyse.facts()},
         )
+        return not child.recorder_is_lost
 
     try:
         # Nothing is analysed before there is someone to write it down.
@@ -310,12 +319,11 @@ def analyse_frames(
                 _analyse_one(record, analyse, publisher, requests, totals)
             while isinstance(reply := requests.receive(0), Reply):
                 totals.refused += reply.outcome == "refused"
-            child.listen()
             report("running")
             if totals.analysed % 500 == 499:
                 gc.collect(1)
     finally:
-        publisher.hand_over("recorder", OWED_S, lambda _left: report("stopping"))
+        publisher.hand_over("recorder", RECORDER_OWED_S, partial(report, "stopping"))
         unsent = publisher.close()
         frames.close()
         requests.close()

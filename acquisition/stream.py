@@ -138,11 +138,12 @@ class Publisher:
         return max(queues, default=0) / self._queue_bytes
 
     def hand_over(
-        self, name: str, patience_s: float, meanwhile: Callable[[int], None]
+        self, name: str, patience_s: float, meanwhile: Callable[[int], bool]
     ) -> None:
         """Wait until a subscriber has taken all, or has taken nothing for so long.
 
-        ``meanwhile`` is called a few times a second with the number of records left.
+        ``meanwhile`` is called a few times a second with the number of records left,
+        and says whether there is still somebody to wait for.
         """
         left, since = -1, 0.0
         while not self.wait_idle(name, 0.2):
@@ -152,7 +153,8 @@ class Publisher:
                 left, since = owed, now
             elif now - since > patience_s:
                 return
-            meanwhile(owed)
+            if not meanwhile(owed):
+                return
 
     def close(self) -> int:
         """End; what nobody fetched is booked as replaced, so nothing is in flight.

@@ -22,6 +22,12 @@ last second of frames then, and may only have waited for its disk: it is given l
 than any disk should take, and is left alone where the system says that it waits."""
 
 
+END_S, SLOW_END_S = 60.0, 300.0
+"""A part that does not stop, and hands nothing over meanwhile, is killed; the second
+holds where a slow disk may be the reason: at a recorder, which reads its last segment
+again to seal it, and at those with something for it."""
+
+
 @dataclass
 class Part:
     """One process of a run."""
@@ -60,6 +66,17 @@ class Part:
         if self.health is None:
             return 0.0
         return (stamp_ns() - self.health.sent_ns) * 1e-9
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is dead for good."""
+        return self.judged and not self.alive and self.spawn_again_at is None
+
+    @property
+    def patience_s(self) -> float:
+        """Seconds that it may take to end."""
+        owes = self.health is not None and self.health.queued > 0
+        return SLOW_END_S if owes or self.name == "recorder" else END_S
 
     def hear(self, health: Health) -> None:
         """Take what it says about itself."""

@@ -25,8 +25,6 @@ START_TIMEOUT_S = 600.0
 """The first start on a machine compiles kernels and converts the network, which took
 more than three minutes beside other work. One that dies meanwhile is told at once."""
 
-END_TIMEOUT_S = 60.0
-"""A part that does not stop, and hands nothing over meanwhile, is killed."""
 PING_EVERY_S = 1.0
 ATTENTIVE_S = 5.0
 """A supervisor that was away for longer (a machine that slept) begins to listen anew:
@@ -257,6 +255,8 @@ class Session:
         stand = self._parts.get("acquisition")
         made = {} if stand is None else stand.made()
         facts = {**self._facts, **made, "restarts": len(part.starts) - 1}
+        recorder = self._parts.get("recorder")
+        facts["recorder_is_lost"] = float(recorder is not None and recorder.lost)
         record = Command(command, tuple(words.items()), tuple(facts.items()))
         self._inbox.answer(part.identity, record)
 
@@ -362,9 +362,9 @@ class Session:
         waited_s = time.monotonic() - since
         if part.ready is None and part.name != "recorder":
             part.handle.kill()  # it is still starting and holds nothing
-        elif waited_s > END_TIMEOUT_S and not part.judged:
+        elif waited_s > part.patience_s and not part.judged:
             part.judged = True
-            text = f"{part.name} did not stop within {END_TIMEOUT_S:g} s and was killed"
+            text = f"{part.name} did not stop within {waited_s:.0f} s and was killed"
             self._alarm(part.name, f"{text} ({part.last_heard()})")
             if part.name != "display":  # the run is complete without a window
                 self._fault(text)

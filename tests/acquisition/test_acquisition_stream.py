@@ -139,11 +139,12 @@ def test_a_slow_recorder_is_waited_for_while_it_takes_something() -> None:
         publisher.publish(make_frame(sequence))
     left: list[int] = []
 
-    def take_four(owed: int) -> None:
+    def take_four(owed: int) -> bool:
         left.append(owed)
         if owed > 2:
             recorder.ready()
             recorder.receive(3000)
+        return True
 
     publisher.hand_over("recorder", 1.0, take_four)
     recorder.close()
@@ -151,6 +152,19 @@ def test_a_slow_recorder_is_waited_for_while_it_takes_something() -> None:
 
     assert left[0] == 6
     assert lost == left[-1] == 2
+
+
+def test_nobody_waits_for_a_recorder_that_is_lost() -> None:
+    """Who knows it says so, and the wait is over at once."""
+    publisher = Publisher()
+    recorder = Subscriber(publisher.address, "recorder", "all")
+    publisher.wait_for(["recorder"], 30.0)
+    publisher.publish(make_frame(1))
+
+    publisher.hand_over("recorder", 1000.0, lambda _owed: False)
+    recorder.close()
+
+    assert publisher.close() == 1
 
 
 def test_a_restarted_publisher_is_found_again() -> None:

@@ -8,7 +8,15 @@ import pytest
 
 from acquisition.clock import stamp_ns
 from acquisition.records import Health, Ready
-from app.parts import HUNG_S, MOST_RESTARTS, RESTART_WINDOW_S, Part
+from acquisition.runner import RECORDER_OWED_S
+from app.parts import (
+    END_S,
+    HUNG_S,
+    MOST_RESTARTS,
+    RESTART_WINDOW_S,
+    SLOW_END_S,
+    Part,
+)
 
 
 def make_health(
@@ -46,6 +54,7 @@ CASES = [
     Case("recorder", "recorder", "running", HUNG_S["recorder"] + 1, True),
     Case("slow disk", "recorder", "running", HUNG_S["analysis"] + 1, False),
     Case("starting", "recorder", "armed", 500.0, False),
+    Case("sealing", "recorder", "stopping", 500.0, False),
     Case("ended", "recorder", "ended", 500.0, False),
     Case("a microscope", "acquisition", "running", 500.0, False),
     Case("a machine slept", "analysis", "running", 500.0, False, heard_for_s=3.0),
@@ -87,6 +96,16 @@ def test_a_part_that_hands_over_what_it_has_is_given_time() -> None:
 
     assert not stands
     assert part.progressed_s > 0.0
+
+
+def test_a_slow_disk_is_given_longer_at_the_end() -> None:
+    """To the recorder that seals, and to those that have something for it."""
+    recorder = make_part("recorder", "stopping")
+    waits = make_part("acquisition", "stopping", queued=1)
+    idle = make_part("acquisition", "stopping")
+
+    assert recorder.patience_s == waits.patience_s == SLOW_END_S
+    assert idle.patience_s == END_S < RECORDER_OWED_S < SLOW_END_S
 
 
 def test_a_part_is_restarted_later_each_time_and_then_no_more() -> None:
