@@ -65,11 +65,14 @@ class Optimisers:
                 matrix.grad = as_matrix(weight.grad)
         for optimiser, _ in self._all:
             scaler.unscale_(optimiser)
-        nn.utils.clip_grad_norm_(self._stepped, longest)
+        length = nn.utils.clip_grad_norm_(self._stepped, longest)
+        # The scaler leaves out who has overflown; cutting has spoilt the others' too.
+        sound = not scaler.is_enabled() or bool(length.isfinite())
         for optimiser, rate in self._all:
             for group in optimiser.param_groups:
                 group["lr"] = rate * factor
-            scaler.step(optimiser)
+            if sound:
+                scaler.step(optimiser)
         scaler.update()
 
     def state_dict(self) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Muon and AdamW, stepped as one."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -87,3 +88,17 @@ def test_a_matrix_is_the_memory_of_its_weight(layout: torch.memory_format) -> No
     assert not (weight[1] == 7.0).any()
     with pytest.raises(ValueError, match="no matrix"):
         as_matrix(weight[..., ::2])
+
+
+def test_an_overflow_in_one_weight_steps_none() -> None:
+    """Half precision overflows now and then: the scale falls, all weights stay."""
+    net = network()
+    before = [weight.detach().clone() for weight in net.parameters()]
+    scaler = torch.amp.GradScaler("cpu")
+    scale = scaler.get_scale()
+
+    loss = sum(weight.sum() for weight in net.parameters()) + net.head.bias[0] * np.nan
+    Optimisers(net, MUON).step(loss, scaler, factor=1.0, longest=1.0)
+
+    assert all(map(torch.equal, before, net.parameters()))
+    assert scaler.get_scale() < scale
