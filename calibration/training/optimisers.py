@@ -17,6 +17,9 @@ from calibration.training.recipe import Optimiser
 HEADS = ("head.", "network.segmentation_head.")
 """Last layers of the networks: their outputs are no hidden features."""
 
+MATRIX_RATE = 10.0
+"""Rate of Muon, as a multiple of that of AdamW, where a recipe names none."""
+
 
 class Optimisers:
     """The optimisers of a network, used like a single one.
@@ -41,13 +44,14 @@ class Optimisers:
         adamw = torch.optim.AdamW(rest, lr=settings.rate, weight_decay=decay)
         self._all: list[tuple[torch.optim.Optimizer, float]] = [(adamw, settings.rate)]
         if hidden:
+            matrix_rate = settings.matrix_rate or MATRIX_RATE * settings.rate
             muon = torch.optim.Muon(
                 [matrix for _, matrix in self._matrices],
-                lr=settings.matrix_rate,
+                lr=matrix_rate,
                 weight_decay=decay,
                 adjust_lr_fn="match_rms_adamw",
             )
-            self._all.append((muon, settings.matrix_rate))
+            self._all.append((muon, matrix_rate))
         self._stepped = [*rest, *(matrix for _, matrix in self._matrices)]
 
     def step(

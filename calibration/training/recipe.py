@@ -192,8 +192,9 @@ class Optimiser(Section):
     """Crops a step, of every process where several train together."""
     rate: Positive = 2e-3
     """Of AdamW."""
-    matrix_rate: Positive = 0.02
-    """Of Muon, in the measure of AdamW (0.2 sqrt(longer side) of the matrix)."""
+    matrix_rate: Positive | None = None
+    """Of Muon, in the measure of AdamW (0.2 sqrt(longer side) of the matrix); when
+    nothing is said ten times ``rate``, so that who begins gently does so everywhere."""
     schedule: Schedule = Schedule()
     weight_decay: float = Field(0.01, ge=0)
     warm_up_steps: int = Field(150, ge=1)

@@ -54,6 +54,14 @@ def test_the_rates_of_both_mean_the_same() -> None:
     assert by_muon.square().mean().sqrt() == pytest.approx(0.2e-3, rel=0.2)
 
 
+def test_who_begins_gently_does_so_everywhere() -> None:
+    """A recipe that names no rate for matrices gets ten times that of all else."""
+    settings = MUON.model_copy(update={"rate": 1e-4, "matrix_rate": None})
+    step = moves(settings, network())["down.1.1.0.weight"]
+
+    assert step.square().mean().sqrt() == pytest.approx(0.2e-3, rel=0.2)
+
+
 def test_what_is_no_hidden_matrix_is_left_to_adamw() -> None:
     """Biases, norms, depthwise convolutions and the head."""
     dense, depthwise = nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3, groups=8)
