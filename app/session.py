@@ -181,8 +181,9 @@ class Session:
             self._refused = True
             self._fault(health.message)
         else:
-            said = health.message if health else "see the log above"
-            self._fault(f"{part.name} did not start: {said}")
+            said = health.message if health is not None else ""
+            died = f"exit code {part.handle.exitcode}, see the log above"
+            self._fault(f"{part.name} did not start: {said or died}")
 
     def _on_ready(self, ready: Ready) -> None:
         part = self._parts[ready.process]
@@ -299,7 +300,8 @@ class Session:
             return
         if part.ended and (name == "acquisition" or (part.done and self._stop_asked)):
             return
-        message, wait_s = part.why_dead(), part.restart_after_s()
+        message = part.why_dead()
+        wait_s = part.restart_after_s() if self._began else None
         if wait_s is not None:
             part.spawn_again_at = time.monotonic() + wait_s
             self._alarm(name, f"{message}; restarting it, {RESTARTED[name]}")
@@ -387,7 +389,8 @@ class Session:
         recorded = self._began or self._parts["recorder"].ready is not None
         if recorded and (recorder is None or recorder.state != "ended"):
             said = recorder.message if recorder is not None else ""
-            self._fault_reason = f"recorder: {said or 'it did not seal the run'}"
+            unsealed = self._fault_reason or "recorder: it did not seal the run"
+            self._fault_reason = f"recorder: {said}" if said else unsealed
         acquisition = healths.get("acquisition")
         if acquisition is not None and acquisition.state == "faulted":
             self._fault_reason = self._fault_reason or acquisition.message

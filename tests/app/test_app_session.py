@@ -63,3 +63,19 @@ def test_a_recorder_that_dies_while_it_is_waited_for_is_replaced(
 
     assert len(session._parts["recorder"].starts) == 2
     assert load_manifest(tmp_path).state == "ended"
+
+
+@pytest.mark.parametrize(
+    ("known", "reason"),
+    [("", "recorder: it did not seal the run"), ("it was killed", "it was killed")],
+)
+def test_a_run_that_nobody_sealed_is_faulted_whoever_stopped_it(
+    session: Session, known: str, reason: str
+) -> None:
+    """The last recorder was not even ready; what is known of it already is told."""
+    session._parts["recorder"] = Part("recorder", make_part("recorder", 0.0).handle)
+    session._interrupted, session._fault_reason = True, known
+
+    outcome = session._outcome()
+
+    assert (outcome.state, outcome.reason) == ("faulted", reason)
