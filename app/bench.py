@@ -64,7 +64,8 @@ def bench_live(
     )
     with tempfile.TemporaryDirectory(prefix="vigil-bench-") as folder:
         directory = create_exact_directory(Path(folder) / "run")
-        outcome = LiveRun(experiment, directory, headless=True).run()
+        with closing(LiveRun(experiment, directory, headless=True)) as run:
+            outcome = run.run()
         if outcome.state != "ended":
             raise RunFailed(f"the run was {outcome.state}: {outcome.reason}")
         figures = _figures(directory, outcome.health)

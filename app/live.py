@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -45,12 +46,12 @@ def run_live(
     else:
         parent = Path(experiment.run.directory)
         directory = create_run_directory(parent, experiment.run.name, datetime.now())
-    run = LiveRun(experiment, directory, headless=headless)
-    outcome = run.run()
-    if outcome.state == "refused":
-        shutil.rmtree(directory)  # made by us, and nothing was recorded into it
-        raise BadInput(outcome.reason)
-    return run.result(outcome)
+    with closing(LiveRun(experiment, directory, headless=headless)) as run:
+        outcome = run.run()
+        if outcome.state == "refused":
+            shutil.rmtree(directory)  # made by us, and nothing was recorded into it
+            raise BadInput(outcome.reason)
+        return run.result(outcome)
 
 
 class LiveRun:
@@ -94,7 +95,11 @@ class LiveRun:
                 signal.signal(number, handler)
             for source in self._sources:
                 source.close()
-            self._screen.close()
+            self._screen.settle()
+
+    def close(self) -> None:
+        """Let the terminal take the last words, if it is quick enough."""
+        self._screen.close()
 
     def result(self, outcome: Outcome) -> dict[str, Any]:
         """Give the summary of the finished run, read from its directory."""

@@ -4,7 +4,6 @@ A terminal can block for hours (a selection in a console window, Ctrl-S, a full 
 go away; neither may hold up the supervisor, on whose pings the processes live.
 """
 
-import contextlib
 import logging
 import queue
 import threading
@@ -32,19 +31,15 @@ class Screen:
     """
 
     def __init__(self, stream: TextIO) -> None:
-        self._line = StatusLine(stream, stream.isatty())
-        self._remarks: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._stream = stream
+        self._remarks: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._view: View | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._write, name="screen", daemon=True)
         self._thread.start()
 
     def say(self, remark: str) -> None:
-        """Write one remark above the state."""
-        if self._closing:
-            with contextlib.suppress(OSError, ValueError):
-                self._line.say(remark)
-            return
+        """Write one remark above the state, or below it once that is settled."""
         if self._remarks.qsize() < MOST_WAITING:
             self._remarks.put(remark)
 
@@ -52,23 +47,40 @@ class Screen:
         """Show the state of the run."""
         self._view = view
 
+    def settle(self) -> None:
+        """Leave the last state standing: the run is over."""
+        self._remarks.put(None)
+
     def close(self) -> None:
-        """Write what waits, if the terminal is quick enough; then write directly."""
+        """Write what waits, unless the terminal takes none of it for some seconds."""
         self._closing = True
         self._thread.join(PATIENCE_S)
-        self._line.close()
 
     def _write(self) -> None:
         try:
-            while True:
-                last = self._closing
-                with contextlib.suppress(queue.Empty):
-                    self._line.say(self._remarks.get(timeout=LOOK_EVERY_S))
-                    continue
-                view, self._view = self._view, None
-                if view is not None:
-                    self._line.update(view)
-                if last:
-                    return
+            line = StatusLine(self._stream, self._stream.isatty())
+            while self._write_one(line):
+                continue
+            line.close()
         except (OSError, ValueError) as error:  # the terminal is gone
             logger.debug("the terminal is gone: %s", error)
+
+    def _write_one(self, line: StatusLine) -> bool:
+        """Write the next remark or the newest view; say whether more may come."""
+        last = self._closing
+        try:
+            remark = self._remarks.get(timeout=LOOK_EVERY_S)
+        except queue.Empty:
+            self._write_view(line)
+            return not last
+        if remark is None:
+            self._write_view(line)
+            line.close()
+        else:
+            line.say(remark)
+        return True
+
+    def _write_view(self, line: StatusLine) -> None:
+        view, self._view = self._view, None
+        if view is not None:
+            line.update(view)

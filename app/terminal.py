@@ -40,7 +40,14 @@ class StatusLine:
         self._live: Live | None = None
         if interactive:
             console = Console(file=stream, highlight=False)
-            self._live = Live(console=console, auto_refresh=False)
+            # NOTE: nothing is redirected here, or the result of the run, which is
+            # printed on stdout, would wait for a terminal that is blocked.
+            self._live = Live(
+                console=console,
+                auto_refresh=False,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
             self._live.start()
 
     def update(self, view: View) -> None:

@@ -2,6 +2,8 @@
 
 import io
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -47,3 +49,56 @@ def test_ctrl_c_while_the_state_is_handed_over_stops_nothing() -> None:
 
     assert "stopping" in stream.getvalue()
     assert "idle" in stream.getvalue()
+
+
+BLOCKED = """
+import os, pty, sys, time
+from acquisition.remarks import own_stream
+from app.screen import Screen
+from app.state import ViewState
+from configs.schema import Display
+reading, writing = pty.openpty() if sys.argv[1] == "terminal" else os.pipe()
+os.set_blocking(writing, False)
+try:
+    while os.write(writing, b"x"):
+        continue
+except BlockingIOError:
+    os.set_blocking(writing, True)
+os.dup2(writing, 2)
+screen = Screen(own_stream(sys.stderr))
+screen.say("starting")
+screen.show(ViewState(Display(), 100.0, 1.0).snapshot())
+screen.settle()
+screen.say("ended")
+screen.close()
+print("went on")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="neither can be filled there")
+@pytest.mark.parametrize("kind", ["pipe", "terminal"])
+def test_a_blocked_terminal_does_not_hold_up_the_end(kind: str) -> None:
+    """The command returns when the run is over, with its result, and says no more."""
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED, kind],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.stdout.strip(), done.returncode) == (b"went on", 0)
+
+
+def test_what_is_said_after_the_end_stands_below_the_state() -> None:
+    """The last state is left standing, and then comes how the run ended."""
+    stream = io.StringIO()
+    screen = Screen(stream)
+
+    screen.show(ViewState(Display(), 100.0, 1.0).snapshot())
+    screen.settle()
+    screen.say("ended: 3 frames recorded")
+    screen.close()
+
+    first, second = stream.getvalue().splitlines()
+    assert first.startswith("idle")
+    assert second == "ended: 3 frames recorded"
