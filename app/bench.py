@@ -6,6 +6,7 @@ before the analysis could take it counts as over budget in ``latency_all_ms``.
 
 import math
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 

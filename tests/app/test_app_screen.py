@@ -1,6 +1,7 @@
 """The terminal of a run as its supervisor uses it."""
 
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -81,6 +82,7 @@ def test_a_blocked_terminal_does_not_hold_up_the_end(kind: str) -> None:
     """The command returns when the run is over, with its result, and says no more."""
     done = subprocess.run(
         [sys.executable, "-c", BLOCKED, kind],
+        env={**os.environ, "TERM": "xterm"},
         capture_output=True,
         timeout=60,
         check=False,
