@@ -56,9 +56,14 @@ class Remarks(logging.handlers.QueueHandler):
             self._lines.put(record)
 
     def finish(self) -> None:
-        """Wait until all is written, if the terminal takes it; call it last."""
+        """Wait until all is written, if the terminal takes it.
+
+        What is logged later goes to stderr directly, so call it last.
+        """
         self._lines.put(None)
         self._thread.join(PATIENCE_S)
+        logging.captureWarnings(capture=False)
+        logging.getLogger().removeHandler(self)
 
     def _write(self) -> None:
         while (record := self._lines.get()) is not None:
@@ -95,10 +100,11 @@ class Explanation:
 
 
 def log_aside() -> Remarks:
-    """Let all log lines of this process go to stderr in this way.
+    """Let all log lines and warnings of this process go to stderr in this way.
 
     NOTE: a library sets the level of the root logger back; a handler's level stays.
     """
     remarks = Remarks(own_stream(sys.stderr))
     logging.basicConfig(handlers=[remarks], force=True)
+    logging.captureWarnings(capture=True)
     return remarks

@@ -19,7 +19,7 @@ from acquisition.archive.directory import (
 from acquisition.archive.schema import MANIFEST
 from acquisition.errors import BadInput
 from acquisition.records import Health, Ready
-from acquisition.remarks import own_stream
+from acquisition.remarks import log_aside, own_stream
 from acquisition.runner import STOP_SIGNALS
 from acquisition.stream import Subscriber, receive_any
 from app.display import display_fault
@@ -70,6 +70,7 @@ class LiveRun:
         self._view = ViewState(
             experiment.display, experiment.budget.latency_ms, experiment.run.pace
         )
+        self._remarks = log_aside()
         self._screen = Screen(own_stream(sys.stderr))
         self._shown = 0.0
         self._sources: list[Subscriber] = []
@@ -100,6 +101,7 @@ class LiveRun:
     def close(self) -> None:
         """Let the terminal take the last words, if it is quick enough."""
         self._screen.close()
+        self._remarks.finish()
 
     def result(self, outcome: Outcome) -> dict[str, Any]:
         """Give the summary of the finished run, read from its directory."""

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 FULL_PIPE = """
-import logging, os, sys, time
+import logging, os, sys, time, warnings
 import acquisition.remarks as remarks
 reading, writing = os.pipe()
 os.set_blocking(writing, False)
@@ -21,6 +21,7 @@ BLOCKED = """
 said = remarks.log_aside()
 for number in range(1000):
     logging.getLogger("test").warning("line %d", number)
+    warnings.warn(f"warning {number}")
 said.finish()
 sys.stderr.flush()
 print("went on")
@@ -48,7 +49,7 @@ wait_for_ever()
 @pytest.mark.skipif(sys.platform == "win32", reason="no pipe can be filled there")
 @pytest.mark.parametrize("code", [BLOCKED, BLOCKED_AND_STUCK], ids=["log", "stuck"])
 def test_a_blocked_terminal_holds_nobody_up(code: str) -> None:
-    """A process that logs a thousand lines to a full pipe, or was stuck, goes on."""
+    """A process that logs and warns a thousand times, or was stuck, goes on."""
     done = subprocess.run(
         [sys.executable, "-c", FULL_PIPE + code],
         capture_output=True,
@@ -73,6 +74,23 @@ def test_what_is_logged_comes_in_order_and_whole() -> None:
     )
 
     assert done.stderr.splitlines() == [f"a.b: line {n}" for n in range(3)]
+
+
+def test_a_warning_comes_as_a_line_of_the_log() -> None:
+    """It says where it was given; after the end of the log it comes as ever."""
+    code = (
+        "import warnings, acquisition.remarks as r; said = r.log_aside()\n"
+        "warnings.warn('slow'); said.finish()\n"
+        "warnings.warn('late')"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    first, *_, last = done.stderr.splitlines()
+    assert first == "py.warnings: <string>:2: UserWarning: slow"
+    assert last == "<string>:3: UserWarning: late"
 
 
 def test_what_cannot_be_formatted_harms_nobody() -> None:

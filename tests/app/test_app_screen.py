@@ -52,13 +52,13 @@ def test_ctrl_c_while_the_state_is_handed_over_stops_nothing() -> None:
     assert "idle" in stream.getvalue()
 
 
-BLOCKED = """
-import os, pty, sys, time
-from acquisition.remarks import own_stream
-from app.screen import Screen
-from app.state import ViewState
-from configs.schema import Display
-reading, writing = pty.openpty() if sys.argv[1] == "terminal" else os.pipe()
+FULL = """
+import os, sys
+if sys.argv[1] == "terminal":
+    import pty
+    reading, writing = pty.openpty()
+else:
+    reading, writing = os.pipe()
 os.set_blocking(writing, False)
 try:
     while os.write(writing, b"x"):
@@ -66,6 +66,12 @@ try:
 except BlockingIOError:
     os.set_blocking(writing, True)
 os.dup2(writing, 2)
+"""
+RUN_IS_OVER = """
+from acquisition.remarks import own_stream
+from app.screen import Screen
+from app.state import ViewState
+from configs.schema import Display
 screen = Screen(own_stream(sys.stderr))
 screen.say("starting")
 screen.show(ViewState(Display(), 100.0, 1.0).snapshot())
@@ -74,14 +80,26 @@ screen.say("ended")
 screen.close()
 print("went on")
 """
+SUPERVISOR = """
+import logging, pathlib, warnings
+from app.live import LiveRun
+from configs.loading import load_experiment
+logging.basicConfig()
+run = LiveRun(load_experiment("demo"), pathlib.Path("run"), headless=True)
+logging.getLogger("app.live").warning("the status line failed")
+warnings.warn("a library will change")
+run.close()
+print("went on")
+"""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="neither can be filled there")
 @pytest.mark.parametrize("kind", ["pipe", "terminal"])
-def test_a_blocked_terminal_does_not_hold_up_the_end(kind: str) -> None:
-    """The command returns when the run is over, with its result, and says no more."""
+@pytest.mark.parametrize("code", [RUN_IS_OVER, SUPERVISOR], ids=["end", "log"])
+def test_a_blocked_terminal_does_not_hold_up_the_run(kind: str, code: str) -> None:
+    """Neither what the supervisor logs nor the end waits: the result is printed."""
     done = subprocess.run(
-        [sys.executable, "-c", BLOCKED, kind],
+        [sys.executable, "-c", FULL + code, kind],
         env={**os.environ, "TERM": "xterm"},
         capture_output=True,
         timeout=60,
