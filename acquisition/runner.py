@@ -93,6 +93,7 @@ class Child:
         self._process = psutil.Process()
         self._running: tuple[float, float] | None = None  # wall and processor seconds
         self._reported, self._state = 0.0, ""
+        self._figures: dict[str, Any] = {}  # those that it reported last
         self._heard = time.monotonic()
 
     def say_ready(
@@ -135,6 +136,13 @@ class Child:
         facts: dict[str, float] | None = None,
     ) -> None:
         """Send health if the last report is half a second old or something happened."""
+        if facts is not None:
+            self._figures = {
+                "time_s": time_s,
+                "skipped": skipped,
+                "streams": streams,
+                "facts": facts,
+            }
         now = time.monotonic()
         news = bool(message) or state != self._state
         if not news and now - self._reported < REPORT_EVERY_S:
@@ -163,6 +171,13 @@ class Child:
                 facts=tuple(known.items()),
             )
         )
+
+    def report_fault(self, message: str, *, bad_input: bool = False) -> None:
+        """Say what went wrong; the figures stay as they were reported last."""
+        figures = dict(self._figures)
+        if bad_input:
+            figures["facts"] = {**figures.get("facts", {}), "bad_input": 1.0}
+        self.report("faulted", message=message, **figures)
 
     @property
     def recorder_is_lost(self) -> bool:
@@ -233,12 +248,12 @@ def run_child(
         child.report("ended")
         fault = False
     except BadInput as error:
-        child.report("faulted", message=str(error), facts={"bad_input": 1.0})
+        child.report_fault(str(error), bad_input=True)
     except VigilError as error:
-        child.report("faulted", message=str(error))
+        child.report_fault(str(error))
     except Exception as error:
         logger.exception("%s failed", name)
-        child.report("faulted", message=f"{type(error).__name__}: {error}")
+        child.report_fault(f"{type(error).__name__}: {error}")
     finally:
         child.close()
     if fault:
