@@ -58,6 +58,10 @@ def acquire(child: Child, config_text: str, directory: str) -> None:
     try:
         loop = Acquisition(child, experiment, clock, microscope, Path(directory))
         loop.run()
+    except Exception:
+        if loop is not None and loop.stalled:
+            logger.exception("acquisition failed")  # run_child will not come to it
+        raise
     finally:
         stalled = loop is not None and loop.stalled
         close_microscope(microscope, stalled=stalled)
@@ -161,12 +165,13 @@ class Acquisition:
         if not stalled_s:
             return
         self._stalled = True
-        self._fault = (
+        stall = (
             f"camera stall: an exposure has not returned for {stalled_s:.0f} s; "
             "switch the camera off and on, then start a new run"
         )
+        self._fault = self._fault or stall
         self._sequence += 1
-        self._skip("camera", self._fault)
+        self._skip("camera", stall)
 
     def _remark(self) -> str:
         """Give the next thing that a person should read, if there is one."""
@@ -378,10 +383,10 @@ class Acquisition:
     def _finish(self) -> None:
         """Close everything in order: engine, streams, truth; then say how it went."""
         self._source.close()
-        while self._thread is not None and self._thread.is_alive():
-            if self._stalled:
-                break
-            self._thread.join(0.2)
+        thread = self._thread
+        while thread is not None and thread.is_alive() and not self._stalled:
+            thread.join(0.2)
+            self._watch_camera()
             self._report("stopping")
         self._tell_replies()
         for name in OWED_S:
