@@ -369,14 +369,14 @@ class Acquisition:
         """Wait until a subscriber has taken what it is owed, and say so meanwhile."""
         began, told = time.monotonic(), False
 
-        def report(left: int) -> bool:
+        def report(left: int) -> int | None:
             nonlocal told
             tell = not told and time.monotonic() - began > UNTOLD_S
             told |= tell
             waits = f"waiting for the {name}, which has {left} more to take"
             self._report("stopping", waits if tell else "")
             self._child.listen()
-            return name != "recorder" or not self._child.recorder_is_lost
+            return self._child.recorders if name == "recorder" else 1
 
         self._publisher.hand_over(name, OWED_S[name], report)
 

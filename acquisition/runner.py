@@ -52,7 +52,7 @@ STUCK_S = 25.0
 
 RECORDER_OWED_S = 180.0
 """At the end a recorder that takes nothing is given so long, unless it is known to be
-lost: until one that is stuck is found out and another has mended the run."""
+lost: longer than it takes to find out that one is stuck; its successor has it anew."""
 
 STOP_SIGNALS = tuple(
     getattr(signal, name)
@@ -180,9 +180,9 @@ class Child:
         self.report("faulted", message=message, **figures)
 
     @property
-    def recorder_is_lost(self) -> bool:
-        """Whether the supervisor has said that there will be no recorder any more."""
-        return bool(self.facts.get("recorder_is_lost"))
+    def recorders(self) -> int | None:
+        """How many recorders the run has had; None: there will be none any more."""
+        return int(self.facts.get("recorders", 1)) or None
 
     def ask_to_stop(self, reason: str, *, by_person: bool) -> None:
         """Ask the supervisor to end the run."""
@@ -313,7 +313,7 @@ def analyse_frames(
     gc.freeze()
     gc.disable()  # a pause of the collector was measured at up to 68 ms
 
-    def report(state: str, _left: int = 0) -> bool:
+    def report(state: str, _left: int = 0) -> int | None:
         child.listen()
         child.report(
             state,
@@ -321,7 +321,7 @@ def analyse_frames(
             streams=publisher.counts(),
             facts={**totals.facts(), **analyse.facts()},
         )
-        return not child.recorder_is_lost
+        return child.recorders
 
     try:
         # Nothing is analysed before there is someone to write it down.

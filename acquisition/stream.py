@@ -138,23 +138,34 @@ class Publisher:
         return max(queues, default=0) / self._queue_bytes
 
     def hand_over(
-        self, name: str, patience_s: float, meanwhile: Callable[[int], bool]
+        self, name: str, patience_s: float, meanwhile: Callable[[int], int | None]
     ) -> None:
         """Wait until a subscriber has taken all, or has taken nothing for so long.
 
+        The time begins anew when a successor is started, which has much to mend before
+        it joins, and when it joins.
+
         ``meanwhile`` is called a few times a second with the number of records left,
-        and says whether there is still somebody to wait for.
+        and gives how many have been started to take them; None: nobody ever will.
         """
-        left, since = -1, 0.0
+        stood: tuple[int, bytes, int] | None = None
+        since = 0.0
         while not self.wait_idle(name, 0.2):
-            counts = {count.subscriber: count.in_flight for count in self.counts()}
-            owed, now = counts.get(name, 0), time.monotonic()
-            if owed != left:
-                left, since = owed, now
-            elif now - since > patience_s:
+            waited_s = time.monotonic() - since
+            owed, identity = self._owed(name)
+            started = meanwhile(owed)
+            if started is None:
                 return
-            if not meanwhile(owed):
+            if (owed, identity, started) != stood:
+                stood, since = (owed, identity, started), time.monotonic()
+            elif waited_s > patience_s:
                 return
+
+    def _owed(self, name: str) -> tuple[int, bytes]:
+        """Give how many records a subscriber has still to take, and who it is."""
+        with self._lock:
+            account = self._accounts[name]
+            return account.count().in_flight, account.identity
 
     def close(self) -> int:
         """End; what nobody fetched is booked as replaced, so nothing is in flight.

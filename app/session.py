@@ -256,8 +256,8 @@ class Session:
         stand = self._parts.get("acquisition")
         made = {} if stand is None else stand.made()
         facts = {**self._facts, **made, "restarts": len(part.starts) - 1}
-        recorder = self._parts.get("recorder")
-        facts["recorder_is_lost"] = float(recorder is not None and recorder.lost)
+        if recorder := self._parts.get("recorder"):
+            facts["recorders"] = 0.0 if recorder.lost else len(recorder.starts)
         record = Command(command, tuple(words.items()), tuple(facts.items()))
         self._inbox.answer(part.identity, record)
 
@@ -360,7 +360,8 @@ class Session:
 
     def _urge(self, part: Part, began: float) -> None:
         """Tell a part to stop; kill one that gets nowhere, or that has just begun."""
-        since = max(began, part.progressed_s, part.starts[-1])
+        recorder = self._parts["recorder"]  # who waits for it waits anew for the next
+        since = max(began, part.progressed_s, part.starts[-1], recorder.starts[-1])
         waited_s = time.monotonic() - since
         if part.ready is None and part.name != "recorder":
             part.handle.kill()  # it is still starting and holds nothing

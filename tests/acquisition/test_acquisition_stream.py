@@ -20,7 +20,7 @@ def make_frame(sequence: int) -> Frame:
 
 def next_of(subscriber: Subscriber) -> int:
     """Give the number of the frame that the next record is, or is about."""
-    record = subscriber.receive(3000)
+    record = subscriber.receive(30_000)
     return record.info.sequence if isinstance(record, Frame) else record.sequence
 
 
@@ -137,21 +137,51 @@ def test_a_slow_recorder_is_waited_for_while_it_takes_something() -> None:
     publisher.wait_for(["recorder"], 30.0)
     for sequence in range(1, 7):
         publisher.publish(make_frame(sequence))
-    left: list[int] = []
+    recorder.ready()
+    got, left = [recorder.receive(30_000)], []
 
-    def take_four(owed: int) -> bool:
+    def take_four(owed: int) -> int:
         left.append(owed)
         if owed > 2:
             recorder.ready()
-            recorder.receive(3000)
-        return True
+            got.append(recorder.receive(30_000))  # so the last one is acknowledged
+        return 1
 
     publisher.hand_over("recorder", 1.0, take_four)
     recorder.close()
     lost = publisher.close()
 
-    assert left[0] == 6
+    assert left[:5] == [6, 5, 4, 3, 2]
     assert lost == left[-1] == 2
+    assert [frame.info.sequence for frame in got] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("how", ["started", "joined"])
+def test_a_recorder_that_replaces_another_has_the_whole_time(how: str) -> None:
+    """Anew when it is started, and when it has mended the run and joins."""
+    publisher = Publisher()
+    ends = [Subscriber(publisher.address, "recorder", "all")]
+    publisher.wait_for(["recorder"], 30.0)
+    publisher.publish(make_frame(1))
+    looks: list[int] = []
+
+    def replace(owed: int) -> int | None:
+        looks.append(owed)
+        if len(looks) == 2:
+            time.sleep(2.2)  # longer than one is waited for
+            if how == "joined":
+                ends.append(Subscriber(publisher.address, "recorder", "all"))
+                ends[1].ready()
+                assert next_of(ends[1]) == 1
+        started = 2 if how == "started" and len(looks) > 1 else 1
+        return started if len(looks) < 5 else None
+
+    publisher.hand_over("recorder", 2.0, replace)
+    for end in ends:
+        end.close()
+    publisher.close()
+
+    assert len(looks) == 5
 
 
 def test_nobody_waits_for_a_recorder_that_is_lost() -> None:
@@ -161,7 +191,7 @@ def test_nobody_waits_for_a_recorder_that_is_lost() -> None:
     publisher.wait_for(["recorder"], 30.0)
     publisher.publish(make_frame(1))
 
-    publisher.hand_over("recorder", 1000.0, lambda _owed: False)
+    publisher.hand_over("recorder", 1000.0, lambda _owed: None)
     recorder.close()
 
     assert publisher.close() == 1

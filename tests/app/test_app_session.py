@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from acquisition.archive.directory import load_manifest
-from acquisition.records import Ready
+from acquisition.mailbox import Outbox
+from acquisition.records import Command, Ready
 from app.parts import Part
 from app.session import Session
 from configs.loading import load_experiment
@@ -63,6 +64,28 @@ def test_a_recorder_that_dies_while_it_is_waited_for_is_replaced(
 
     assert len(session._parts["recorder"].starts) == 2
     assert load_manifest(tmp_path).state == "ended"
+
+
+def test_who_waits_for_the_recorder_hears_of_its_successor(session: Session) -> None:
+    """How many recorders there have been, and that there will be none any more."""
+    acquisition = Outbox(session._inbox.address)
+    recorder = make_part("recorder", 0.0)
+    recorder.handle.join(30)
+    recorder.starts.append(time.monotonic())
+    session._parts = {"recorder": recorder, "acquisition": make_part("acquisition", 60)}
+    acquisition.send(Ready("acquisition", (), (), ()))
+    session._drain(30_000)
+    while acquisition.receive(100) is not None:  # what it is told when it joins
+        continue
+
+    heard = []
+    for recorder.judged in (False, True):
+        session._tell("acquisition", "ping")
+        heard.append(acquisition.receive(30_000))
+    acquisition.close()
+
+    assert all(isinstance(command, Command) for command in heard)
+    assert [dict(command.facts)["recorders"] for command in heard] == [2.0, 0.0]
 
 
 @pytest.mark.parametrize(
