@@ -12,6 +12,11 @@ from acquisition.errors import BadRun
 PER_FRAME = ("labels", "cells", "tracks", "forecast", "refined")
 IN_THE_JOURNAL = ("events", "verdicts", "revisions")
 """Requests are no part of it: how many may be asked a minute depends on the wall."""
+ROUNDING = 1e-5
+"""Numbers count as the same within this, or this share of themselves: last digits may
+differ in another process (seen once: 1e-8 um, in two of eight tracks)."""
+_DECIMALS = 4
+"""Of the numbers in a journal, whose entries are matched as sets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +38,9 @@ class Comparison:
 
 
 def compare_runs(one: RunReader, other: RunReader) -> Comparison:
-    """Compare the analyses of two runs bit by bit.
+    """Compare the analyses of two runs: counts, names and states exactly.
 
+    Other numbers may differ by `ROUNDING`.
     A result that is damaged costs only itself: the others are still compared.
     """
     analysed = one.analysed_sequences, other.analysed_sequences
@@ -55,10 +61,9 @@ def compare_runs(one: RunReader, other: RunReader) -> Comparison:
                 off.append(sequence)
         found.append(_difference(what, off))
     for what in IN_THE_JOURNAL:
-        entries = set(getattr(one, what)()) ^ set(getattr(other, what)())
-        found.append(
-            _difference(what, [getattr(entry, "sequence", None) for entry in entries])
-        )
+        mine, its = ({_rounded(e): e for e in getattr(r, what)()} for r in (one, other))
+        apart = [(mine | its)[key] for key in mine.keys() ^ its.keys()]
+        found.append(_difference(what, [getattr(e, "sequence", None) for e in apart]))
     differ = [difference for difference in found if difference.count]
     return Comparison(differ, masks_not_kept, unreadable)
 
@@ -78,9 +83,23 @@ def _difference(what: str, sequences: Iterable[int | None]) -> Difference:
 
 def _same(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
-        numbers = one.dtype.kind == "f"
-        return one.dtype == other.dtype and np.array_equal(one, other, numbers)
+        if one.dtype != other.dtype or one.shape != other.shape:
+            return False
+        if one.dtype.kind != "f":
+            return np.array_equal(one, other)
+        return np.allclose(one, other, ROUNDING, ROUNDING, equal_nan=True)
     if is_dataclass(one) and type(one) is type(other):
         names = (field.name for field in fields(one))
         return all(_same(getattr(one, n), getattr(other, n)) for n in names)
     return bool(one == other)
+
+
+def _rounded(entry: Any) -> Any:
+    """Give what is compared of an entry: itself, its numbers rounded."""
+    if isinstance(entry, float):
+        return round(entry, _DECIMALS) if np.isfinite(entry) else str(entry)
+    if isinstance(entry, tuple):
+        return tuple(map(_rounded, entry))
+    if is_dataclass(entry):
+        return tuple(_rounded(getattr(entry, field.name)) for field in fields(entry))
+    return entry

@@ -3,14 +3,17 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import pytest
 
+from acquisition.archive.compare import compare_runs
 from acquisition.archive.reader import RunReader
 from acquisition.archive.writer import RunWriter
+from acquisition.records import Tracks
 from app.__main__ import main
 from app.analysis import NAMES_PER_START
 from configs.schema import Log
@@ -62,7 +65,7 @@ def replay(
 
 
 def test_a_run_analysed_again_says_the_same(recorded: Path, replay: Replay) -> None:
-    """Masks, cells, tracks, forecasts and events agree bit by bit; nothing is sent."""
+    """Masks, cells, tracks, forecasts and events agree; nothing is sent."""
     result = replay(recorded, "again")
 
     assert (result["identical"], result["reason"]) == (True, None)
@@ -75,6 +78,30 @@ def test_a_run_analysed_again_says_the_same(recorded: Path, replay: Replay) -> N
         asked = [request.event_id for request in new.requests()]
         assert asked == [request.event_id for request in old.requests()]
         assert all(request.dry_run for request in new.requests())
+
+
+class Moved(RunReader):
+    """A run whose tracks lie a little beside where they were recorded."""
+
+    by_um = 0.0
+
+    def tracks(self, sequence: int) -> Tracks:
+        """Give the tracks of a frame, moved."""
+        tracks = super().tracks(sequence)
+        return replace(tracks, centre_um=tracks.centre_um + self.by_um)
+
+
+@pytest.mark.parametrize(("by_um", "differ"), [(1e-7, 0), (1e-2, FRAMES)])
+def test_rounding_is_no_difference(recorded: Path, by_um: float, differ: int) -> None:
+    """A ten-millionth of a micrometre is none, a hundredth is one in every frame."""
+    with RunReader(recorded) as old, Moved(recorded) as new:
+        new.by_um = by_um
+
+        found = compare_runs(old, new).differences
+
+    assert {one.what: one.count for one in found} == (
+        {"tracks": differ} if differ else {}
+    )
 
 
 def test_other_settings_say_something_else(recorded: Path, replay: Replay) -> None:
