@@ -58,6 +58,7 @@ def figures_of(fields: Sequence[Judged]) -> Row:
         sum(getattr(field, name) for field in fields)
         for name in ("true", "found", "matched", "matched_closely")
     )
+    error, by_chance = _calibration(natural)
     return {
         **_classes(table, natural, live, dead),
         "missed": missed_share(table),
@@ -67,9 +68,9 @@ def figures_of(fields: Sequence[Judged]) -> Row:
         "touching_f1_50": _mean_over(fields),
         **_shares(table, fields),
         **_probabilities(table),
-        "ece": _error(natural),
-        "ece_by_chance": _chance(natural),
-        "ece_uncorrected": _error(table),
+        "ece": error,
+        "ece_by_chance": by_chance,
+        "ece_uncorrected": _calibration(table)[0],
         "n_objects": true,
         "n_live": live,
         "n_dead": dead,
@@ -113,26 +114,18 @@ def _probabilities(table: ObjectTable) -> Row:
     }
 
 
-def _error(table: ObjectTable) -> float | None:
-    """Give the calibration error of the found cells; None of fewer than 50."""
-    told = _told(table)
+def _calibration(table: ObjectTable) -> tuple[float | None, float | None]:
+    """Give the calibration error of the found cells, and what of it chance alone makes.
+
+    None of fewer than 50.
+    """
+    told = (table.true_state > 0) & ~np.isnan(table.dead_probability)
     if told.sum() < FEWEST_OBJECTS:
-        return None
+        return None, None
+    probability = table.dead_probability[told]
     dead = table.true_state[told] == CellState.DEAD
-    return calibration_error(table.dead_probability[told], dead)
-
-
-def _chance(table: ObjectTable) -> float | None:
-    """Give the error that honest probabilities of these cells would show."""
-    told = _told(table)
-    if told.sum() < FEWEST_OBJECTS:
-        return None
-    return chance_calibration_error(table.dead_probability[told])
-
-
-def _told(table: ObjectTable) -> NDArray[np.bool_]:
-    """Tell which cells are true ones with a probability."""
-    return (table.true_state > 0) & ~np.isnan(table.dead_probability)
+    error = calibration_error(probability, dead)
+    return error, chance_calibration_error(probability)
 
 
 def _shares(table: ObjectTable, fields: Sequence[Judged]) -> Row:

@@ -46,6 +46,14 @@ wait_for_ever()
 """
 
 
+def said_by(code: str) -> str:
+    """Give what a process that runs some code says on stderr; it has to end well."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    return done.stderr
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no pipe can be filled there")
 @pytest.mark.parametrize("code", [BLOCKED, BLOCKED_AND_STUCK], ids=["log", "stuck"])
 def test_a_blocked_terminal_holds_nobody_up(code: str) -> None:
@@ -69,11 +77,9 @@ def test_what_is_logged_comes_in_order_and_whole() -> None:
         "said.finish()"
     )
 
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    said = said_by(code)
 
-    assert done.stderr.splitlines() == [f"a.b: line {n}" for n in range(3)]
+    assert said.splitlines() == [f"a.b: line {n}" for n in range(3)]
 
 
 def test_a_warning_comes_as_a_line_of_the_log() -> None:
@@ -84,11 +90,9 @@ def test_a_warning_comes_as_a_line_of_the_log() -> None:
         "warnings.warn('late')"
     )
 
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    said = said_by(code)
 
-    first, *_, last = done.stderr.splitlines()
+    first, *_, last = said.splitlines()
     assert first == "py.warnings: <string>:2: UserWarning: slow"
     assert last == "<string>:3: UserWarning: late"
 
@@ -101,17 +105,11 @@ def test_what_cannot_be_formatted_harms_nobody() -> None:
         "said.finish()"
     )
 
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    said = said_by(code)
 
-    assert done.stderr.splitlines()[-1] == "root: on"
+    assert said.splitlines()[-1] == "root: on"
 
 
 def test_a_process_that_is_stuck_writes_where_it_stands() -> None:
     """Without its own doing: the names of the functions it is in come to stderr."""
-    done = subprocess.run(
-        [sys.executable, "-c", STUCK], capture_output=True, text=True, check=True
-    )
-
-    assert "wait_for_ever" in done.stderr
+    assert "wait_for_ever" in said_by(STUCK)
