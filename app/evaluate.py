@@ -30,6 +30,7 @@ PRINTED = (
     "mean_object_f1",
     "mean_object_f1_natural",
     "mean_pics_f1",
+    "mean_pics_f1_even",
     "missed",
     "false",
     "instance_f1_50",

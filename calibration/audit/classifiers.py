@@ -16,7 +16,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from acquisition.records import CellState
-from calibration.metrics.objects import DEAD_SHARE, object_f1, tabulate_calls
+from calibration.metrics.objects import (
+    DEAD_SHARE,
+    object_f1,
+    pics_f1,
+    tabulate_calls,
+)
 from calibration.metrics.ranking import auroc as unfolded_auroc
 
 FOLDS = 4
@@ -104,6 +109,17 @@ def best_threshold(score: NDArray[np.floating], dead: Bools) -> float:
         f1 = weighted_f1(score > threshold, dead)
         means.append(f1.live + f1.dead)
     return float(THRESHOLDS[int(np.argmax(means))])
+
+
+def even_pics_f1(score: NDArray[np.floating], dead: Bools) -> float:
+    """Give the mean PICS F1 of both classes, called for as many dead as living.
+
+    ``score`` is P(dead) in a population with the share of dead cells that is there: at
+    even odds it is called dead above that share.
+    """
+    table = tabulate_calls(score > dead.mean(), dead)
+    both = [pics_f1(table, state) for state in (CellState.LIVE, CellState.DEAD)]
+    return float(np.mean([float("nan") if f1 is None else f1 for f1 in both]))
 
 
 def weighted_f1(called: Bools, dead: Bools, chosen: Bools | None = None) -> F1:

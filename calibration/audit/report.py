@@ -16,6 +16,7 @@ from calibration.audit.classifiers import (
     FOLDS,
     auroc,
     best_column,
+    even_pics_f1,
     forest,
     held_out,
     held_out_calls,
@@ -145,6 +146,7 @@ def latent_figures(cells: LatentCells, tell: Progress) -> dict[str, Any]:
         "auroc_latent_max": single,
         "oracle_cells": len(cells.dead),
         "oracle_auroc": auroc(cells.dead, score),
+        "oracle_pics_f1_even": even_pics_f1(score, cells.dead),
         **f1_figures("oracle", called, cells.dead, cells.minutes_since_rupture),
     }
 

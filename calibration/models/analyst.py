@@ -28,7 +28,7 @@ from inference.pixels import (
     place_back,
     resample,
 )
-from inference.prevalence import Prevalence
+from inference.prevalence import Prevalence, shift_frame
 from inference.select import select_engine
 from inference.stage import InferenceStage
 
@@ -87,6 +87,13 @@ class Analyst:
         """Give what corrects the probabilities of the frames of one run."""
         return Prevalence(self.card.training.dead_share, self._settings)
 
+    def recall(self, seen: Segmented, prevalence: Prevalence) -> "Recalled":
+        """Call the cells of a frame of a run again for other shares of dead ones."""
+        share = self.card.training.dead_share
+        shift = 0.0 if share is None else float(np.log((1 - share) / share))
+        even = shift_frame(seen, shift, self._settings.unsure_band)
+        return Recalled(prevalence(seen).cells, even.cells)
+
     def find(self, frame: Frame, stand: Stand) -> tuple[Labels, Cells]:
         """Give label map and cells of a frame, as the live path does.
 
@@ -133,11 +140,20 @@ class Analyst:
 
 
 @dataclass(frozen=True, slots=True)
+class Recalled:
+    """Found cells with the probabilities and calls of other shares of dead cells."""
+
+    natural: Cells  # of the share of the run, as the product corrects to it
+    even: Cells  # of a half, where a wrong call of either class costs the same
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """One field or image: what was there, what was found, which were the same."""
 
     objects: ObjectTable  # called as the model is calibrated
     natural: ObjectTable  # called for the share of dead cells that is there
+    even: ObjectTable  # called for as many dead as living
     on_edge: NDArray[np.bool_]  # (row of the table) true cells cut by the border
     touching: NDArray[np.bool_]  # (row of the table) true cells that touch another
     blurred: NDArray[np.bool_]  # (row of the table) true cells out of focus
@@ -154,7 +170,7 @@ def judge(
     found: tuple[Labels, Cells],
     smallest_px: float,
     image: NDArray[np.generic] | None = None,
-    corrected: Cells | None = None,
+    recalled: Recalled | None = None,
 ) -> Judged:
     """Compare what was found in a field with its truth.
 
@@ -172,9 +188,8 @@ def judge(
         Smallest area of a cell.
     image
         (y, x) phase or grey levels that tell who is out of focus; absent: nobody.
-    corrected
-        The found cells with probabilities for the share of dead cells of the run
-        (`inference.prevalence`); absent: they need no correction.
+    recalled
+        The found cells called for other shares of dead ones; absent: like those found.
     """
     labels, cells = found
     overlaps = find_overlaps(truth, labels)
@@ -186,14 +201,15 @@ def judge(
     true_label = overlaps.true_label[~np.isin(overlaps.true_label, small)]
     kept = overlaps.found_label[~np.isin(overlaps.found_label, ignored)]
     state = {one: states.get(one, CellState.LIVE) for one in true_label.tolist()}
-    table, natural = (
-        tabulate(overlaps, rows, state, kept, said)
-        for said in (cells, cells if corrected is None else corrected)
+    others = (cells, cells) if recalled is None else (recalled.natural, recalled.even)
+    table, natural, even = (
+        tabulate(overlaps, rows, state, kept, said) for said in (cells, *others)
     )
     touching = np.intersect1d(touching_labels(truth), true_label)
     return Judged(
         objects=table,
         natural=natural,
+        even=even,
         on_edge=_mark(true_label, edge_labels(truth), table),
         touching=_mark(true_label, touching, table),
         blurred=_mark(true_label, _blurred(truth, true_label, image), table),

@@ -30,6 +30,7 @@ Row = dict[str, Any]
 SUMMARISED = (
     "mean_object_f1",
     "mean_pics_f1",
+    "mean_pics_f1_even",
     "instance_f1_50",
     "touching_f1_50",
     "auroc_dead",
@@ -44,12 +45,15 @@ def figures_of(fields: Sequence[Judged]) -> Row:
 
     ``object_f1_*`` are re-weighted to 25 % dead, where the product corrects no
     probability; ``*_natural`` and ``ece`` are at the share that is there, with the
-    probabilities that the product corrects to it. ``unsure`` counts as wrong. A figure
+    probabilities that the product corrects to it; ``*_even`` are called for as many
+    dead as living. ``unsure`` counts as wrong, not in ``pics_f1_*``. A figure
     of a class with fewer than 50 cells is None. ``ece``, ``auroc_dead`` and
     ``balanced_accuracy`` are of the cells that were found.
     """
-    table = join_objects([field.objects for field in fields])
-    natural = join_objects([field.natural for field in fields])
+    table, natural, even = (
+        join_objects([getattr(field, name) for field in fields])
+        for name in ("objects", "natural", "even")
+    )
     live, dead = (
         int((table.true_state == state).sum())
         for state in (CellState.LIVE, CellState.DEAD)
@@ -60,7 +64,7 @@ def figures_of(fields: Sequence[Judged]) -> Row:
     )
     error, by_chance = _calibration(natural)
     return {
-        **_classes(table, natural, live, dead),
+        **_classes((table, natural, even), live, dead),
         "missed": missed_share(table),
         "false": false_share(table),
         "instance_f1_50": instance_f1(matched, true, found),
@@ -78,13 +82,17 @@ def figures_of(fields: Sequence[Judged]) -> Row:
     }
 
 
-def _classes(table: ObjectTable, natural: ObjectTable, live: int, dead: int) -> Row:
+def _classes(
+    tables: tuple[ObjectTable, ObjectTable, ObjectTable], live: int, dead: int
+) -> Row:
     """Give the figures of live and dead cells; those of few cells are not stated."""
+    table, natural, even = tables
     states = (CellState.LIVE, CellState.DEAD)
     pairs = {
         "object_f1{}": [object_f1(table, state, DEAD_SHARE) for state in states],
         "object_f1{}_natural": [object_f1(natural, state) for state in states],
         "pics_f1{}": [pics_f1(table, state) for state in states],
+        "pics_f1{}_even": [pics_f1(even, state) for state in states],
     }
     row: Row = {}
     for key, (of_live, of_dead) in pairs.items():

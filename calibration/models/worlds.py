@@ -174,7 +174,7 @@ def _evaluate(
                     (found.labels, found.cells),
                     smallest,
                     found.phase,
-                    prevalences[at](found).cells,
+                    analyst.recall(found, prevalences[at]),
                 )
             )
         tell(world.name, (done + 1) / len(seeds))

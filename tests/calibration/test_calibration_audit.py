@@ -16,6 +16,7 @@ from calibration.audit.cells import AuditCells, amplitude_of, collect, picture_o
 from calibration.audit.classifiers import (
     auroc,
     best_column,
+    even_pics_f1,
     held_out,
     held_out_calls,
     linear,
@@ -85,6 +86,23 @@ def test_f1_is_stated_for_a_quarter_of_dead_cells() -> None:
     assert f1.dead == pytest.approx(2 * 0.225 / (2 * 0.225 + 0.025 + 0.0375))
     again = weighted_f1(called[wide], dead[wide])
     assert (again.live, again.dead) == pytest.approx((f1.live, f1.dead))
+
+
+def test_even_f1_does_not_follow_the_share_of_the_dead() -> None:
+    """The same likelihood ratios among few and many dead give the same figure."""
+    rng = np.random.default_rng(4)
+    ratio = {True: rng.normal(2, 1, 4000), False: rng.normal(-2, 1, 4000)}
+
+    figures = []
+    for count in (100, 4000):
+        dead = np.repeat([True, False], [count, 4000])
+        odds = np.log(count / 4000) + 2 * np.concatenate(
+            (np.resize(ratio[True], count), ratio[False])
+        )
+        figures.append(even_pics_f1(1 / (1 + np.exp(-odds)), dead))
+
+    assert figures[0] == pytest.approx(figures[1], abs=0.02)
+    assert figures[1] == pytest.approx(0.977, abs=0.005)  # the normal above -2
 
 
 def test_a_field_is_never_judged_by_a_model_that_saw_it() -> None:

@@ -15,7 +15,7 @@ from acquisition.simulated.sections import Mix
 from acquisition.simulated.world import World
 from calibration.datasets.folders import load_folder
 from calibration.datasets.records import Boxes
-from calibration.models.analyst import Analyst, judge
+from calibration.models.analyst import Analyst, Recalled, judge
 from calibration.models.figures import figures_of, intervals_of, summarise_rows
 from calibration.models.images import (
     box_iou,
@@ -217,9 +217,9 @@ def test_natural_figures_follow_the_corrected_probabilities(
     shifted = shift_frame(seen, -2.0, (0.35, 0.65)).cells
     plain, corrected = (
         figures_of(
-            [judge(field.labels, truth, (seen.labels, seen.cells), 1.0, None, cells)]
+            [judge(field.labels, truth, (seen.labels, seen.cells), 1.0, None, others)]
         )
-        for cells in (None, shifted)
+        for others in (None, Recalled(natural=shifted, even=seen.cells))
     )
 
     changed = {key for key in plain if plain[key] != corrected[key]}
@@ -312,3 +312,29 @@ def test_counts_of_any_image() -> None:
     assert counts(np.array([[7]], np.uint8)).tolist() == [[7]]
     assert counts(ramp).tolist() == [[0, 16384, 32768, 49151, 65535]]
     np.testing.assert_allclose(phase_in_rad(coded_phase(ramp)), ramp, atol=1e-4)
+
+
+def test_even_figures_are_called_for_as_many_dead_as_living(
+    field: Field, analyst: Analyst
+) -> None:
+    """A cell above the share of the training is more likely dead than it was before."""
+    seen = analyst.segment(
+        frame_of(field.frames, "slim", field.pixel_size_um),
+        stand_of(World.load("demo")),
+    )
+    truth = dict(zip(field.ids.tolist(), field.state.tolist(), strict=True))
+
+    recalled = analyst.recall(seen, analyst.prevalence())
+    judged = judge(
+        field.labels, truth, (seen.labels, seen.cells), 1.0, None, recalled
+    )
+
+    share = analyst.card.training.dead_share
+    assert share is not None
+    above = seen.cells.dead_probability > share
+    np.testing.assert_array_equal(recalled.even.state == CellState.DEAD, above)
+    even, plain = (
+        int((table.inside_state == CellState.DEAD).sum())
+        for table in (judged.even, judged.objects)
+    )
+    assert even > plain
