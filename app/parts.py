@@ -10,6 +10,8 @@ from acquisition.clock import stamp_ns
 from acquisition.records import Health, Ready
 
 MOST_RESTARTS, RESTART_WINDOW_S = 3, 60.0
+"""One that dies more often within this time, or in so many starts in a row before it
+was ready, is not started again."""
 RESTARTED = {
     "analysis": "the recording goes on",
     "recorder": "frames wait in memory meanwhile",
@@ -38,12 +40,23 @@ class Part:
     ready: Ready | None = None
     health: Health | None = None
     starts: list[float] = field(default_factory=list)
+    fruitless: int = 0  # starts in a row before this one that came to nothing
     spawn_again_at: float | None = None
     progressed_s: float = (
         0.0  # monotonic, when less waited for the recorder than before
     )
     judged: bool = False  # its death is known, or was our doing and has been told
     stuck: bool = False  # it was, and has been killed for it
+
+    def followed_by(self, handle: BaseProcess) -> "Part":
+        """Give the part that a new process makes of it."""
+        starts = [*self.starts, time.monotonic()]
+        return Part(self.name, handle, starts=starts, fruitless=self.fruitless_by_now)
+
+    @property
+    def fruitless_by_now(self) -> int:
+        """Starts in a row that came to nothing, if it has just died."""
+        return self.fruitless + 1 if self.ready is None else 0
 
     @property
     def alive(self) -> bool:
@@ -134,6 +147,6 @@ class Part:
             return None
         now = time.monotonic()
         recent = sum(now - start < RESTART_WINDOW_S for start in self.starts)
-        if recent > MOST_RESTARTS:
+        if max(recent, self.fruitless_by_now) > MOST_RESTARTS:
             return None
         return 0.0 if recent <= 1 else 2.0 ** (recent - 1)

@@ -157,8 +157,8 @@ class Session:
         with signals_held():  # so that Ctrl-C ends no child, and is not lost
             handle.start()
         earlier = self._parts.get(name)
-        starts = [*(earlier.starts if earlier else []), time.monotonic()]
-        self._parts[name] = Part(name, handle, starts=starts)
+        new = Part(name, handle, starts=[time.monotonic()])
+        self._parts[name] = earlier.followed_by(handle) if earlier else new
 
     def _all_ready(self) -> bool:
         needed = [p for p in self._parts.values() if p.name != "display"]

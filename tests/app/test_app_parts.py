@@ -120,6 +120,20 @@ def test_a_part_is_restarted_later_each_time_and_then_no_more() -> None:
     assert part.restart_after_s() == 0.0
 
 
+def test_a_part_that_dies_slowly_in_every_start_is_given_up() -> None:
+    """However far apart the starts are; one that was ready begins the count anew."""
+    part, waits = make_part("analysis", "starting"), []
+    part.ready = None
+    for _ in range(MOST_RESTARTS + 1):
+        part.starts = [time.monotonic() - RESTART_WINDOW_S - 1] * len(part.starts)
+        waits.append(part.restart_after_s())
+        part = part.followed_by(part.handle)
+    part.ready = Ready("analysis", (), (), ())
+
+    assert waits == [0.0, 0.0, 0.0, None]
+    assert part.followed_by(part.handle).fruitless == 0
+
+
 def test_a_recorder_that_gave_up_is_not_started_again() -> None:
     """It has met a broken disk, and its successor would too."""
     part = make_part("recorder", "faulted", message="no space left")
