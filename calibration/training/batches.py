@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -94,14 +95,18 @@ def draw_crop(
         int(rng.integers(0, extent - side + 1)) for extent in field.labels.shape
     )
     window = np.s_[top : top + side, left : left + side]
-    way = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-    phase = cv2.resize(
-        field.phase[window].astype(np.float32), (size, size), None, 0, 0, way
-    )
-    labels = cv2.resize(
-        field.joined[window], (size, size), None, 0, 0, cv2.INTER_NEAREST
-    )
-    separation = cv2.resize(field.separation[window], (size, size), None, 0, 0, way)
+    planes = field.phase, field.joined, field.separation
+    if settings.turns == "free":
+        angle = float(rng.uniform(0, 360))
+        cut = _cut_at_an_angle(planes, (top, left, side), size, angle)
+    else:
+        way = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+        ways = way, cv2.INTER_NEAREST, way
+        cut = tuple(
+            cv2.resize(_drawable(plane[window], one), (size, size), None, 0, 0, one)
+            for plane, one in zip(planes, ways, strict=True)
+        )
+    phase, labels, separation = cut
     image = ((phase - normalisation.offset) * normalisation.scale).astype(np.float32)
     if settings.variants != "plain":
         if settings.variants == "twenty_one":
@@ -113,6 +118,40 @@ def draw_crop(
         image=_turned(image, turns, mirrored),
         labels=_turned(labels, turns, mirrored),
         separation=_turned(separation, turns, mirrored).astype(np.float32) / 255.0,
+    )
+
+
+def _drawable(plane: NDArray[np.generic], way: int) -> NDArray[np.generic]:
+    """Give what OpenCV keeps the precision of: it rounds means of counts."""
+    exact = plane.dtype == np.uint16 and way != cv2.INTER_NEAREST
+    return plane.astype(np.float32) if exact else plane
+
+
+def _cut_at_an_angle(
+    planes: tuple[NDArray[np.generic], ...],
+    window: tuple[int, int, int],
+    size: int,
+    angle: float,
+) -> tuple[NDArray[Any], ...]:
+    """Cut the window (top, left, side) out of phase, labels and separation, turned.
+
+    It is turned by degrees around its middle and brought to ``size``; what it asks for
+    beyond the border of the field is mirrored there.
+    """
+    top, left, side = window
+    middle = (left + (side - 1) / 2, top + (side - 1) / 2)
+    turn = cv2.getRotationMatrix2D(middle, angle, size / side)
+    turn[:, 2] += (size - 1) / 2 - np.array(middle)
+    ways = cv2.INTER_LINEAR, cv2.INTER_NEAREST, cv2.INTER_LINEAR
+    return tuple(
+        cv2.warpAffine(
+            _drawable(plane, way),
+            turn,
+            (size, size),
+            flags=way,
+            borderMode=cv2.BORDER_REFLECT_101,
+        )
+        for plane, way in zip(planes, ways, strict=True)
     )
 
 

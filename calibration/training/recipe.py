@@ -135,6 +135,8 @@ class Augmentation(Section):
     variants: Literal["plain", "moved", "twenty_one"] = "plain"
     """Beside scale, turns, gain, offset and noise: nothing more; one of the changes of
     place of the 21-fold set; or one of these and one of its changes of appearance."""
+    turns: Literal["quarter", "free"] = "quarter"
+    """Crops keep the grid of their field, or lie in it at any angle."""
     crop_px: int = Field(384, ge=64, le=1024, multiple_of=32)
     scale: tuple[Positive, Positive] = (0.8, 1.25)
     gain: float = Field(0.08, ge=0, lt=1)

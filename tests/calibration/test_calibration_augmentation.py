@@ -5,8 +5,12 @@ import pytest
 
 from calibration.training.appearance import APPEARANCES, motion_blur
 from calibration.training.augmentation import VARIANTS, binarise, vary
+from calibration.training.batches import draw_crop
+from calibration.training.export import NORMALISATION
+from calibration.training.fields import TrainingField
 from calibration.training.geometry import MOVES, draw_through
 from calibration.training.mining import LossMemory, draw, rare_class_weights
+from calibration.training.recipe import Augmentation
 
 
 def phantom(shape: tuple[int, int] = (96, 128)) -> tuple[np.ndarray, np.ndarray]:
@@ -163,3 +167,33 @@ def test_rare_cells_are_drawn_as_often_as_wanted() -> None:
     )
     assert rare_class_weights(live, dead, 0.9).max() == 10
     assert (rare_class_weights(live, dead * 0, 0.4) == 1).all()
+
+
+def test_a_free_turn_keeps_picture_labels_and_distance_together() -> None:
+    """A bar that lies in the grid comes at other angles, as long, and in all planes."""
+    labels = np.zeros((256, 256), np.uint16)
+    labels[120:136, 64:192] = 7
+    field = TrainingField(
+        phase=np.where(labels > 0, 26_384, 16_384).astype(np.uint16),
+        labels=labels,
+        joined=labels,
+        separation=np.where(labels > 0, 255, 0).astype(np.uint8),
+        states=np.ones(8, np.uint8),
+    )
+    settings = Augmentation(
+        turns="free", crop_px=256, scale=(1, 1), gain=0, offset_rad=0, noise_rad=0
+    )
+    rng = np.random.default_rng(5)
+
+    crops = [draw_crop(field, settings, NORMALISATION, rng) for _ in range(12)]
+
+    wide = set()
+    for crop in crops:
+        inside = crop.labels == 7
+        assert set(np.unique(crop.labels)) == {0, 7}
+        assert inside.sum() == pytest.approx(16 * 128, rel=0.03)
+        seen, deep = crop.image > 10_000 / 3500 / 2, crop.separation > 0.5
+        for plane in (seen, deep):
+            assert (plane != inside).mean() < 0.002
+        wide.add(int(np.ptp(np.flatnonzero(inside.any(axis=0)))))
+    assert len(wide) > 6
