@@ -16,6 +16,7 @@ from acquisition.errors import BadRun
 from acquisition.records import Analysed, Event, Frame, Health, Reply, Skip
 from acquisition.runner import Child, Stopped, experiment_of
 from acquisition.stream import Subscriber, receive_any
+from configs.models import with_model
 from configs.schema import Experiment
 
 HEALTH_EVERY_S = 10.0
@@ -180,6 +181,7 @@ def _run_facts(
     """Describe the run; a restarted recorder keeps the identity of the run."""
     if (directory / MANIFEST).exists():
         return load_manifest(directory).facts
+    settings = with_model(experiment, stand["pixel_size_um"]).inference
     return RunFacts(
         run_id=uuid.uuid4().hex,
         software=software(),
@@ -187,7 +189,7 @@ def _run_facts(
         pixel_size_um=stand["pixel_size_um"],
         modality=experiment.microscope.modality,
         shape=(int(stand["steps"]), int(stand["rows"]), int(stand["columns"])),
-        models=(experiment.inference.model, experiment.inference.engine),
+        models=(settings.model, settings.engine),
         clock_mode=experiment.run.clock,
         clock_speed=experiment.run.speed,
         started=datetime.now(UTC).isoformat(timespec="seconds"),

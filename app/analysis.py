@@ -8,6 +8,7 @@ from acquisition.records import Analysed, Command, Frame, Modality
 from acquisition.runner import Analyse, experiment_of
 from acquisition.simulated.calibrated import stand_of
 from acquisition.simulated.world import World
+from configs.models import with_model
 from configs.schema import Experiment, Inference, Stand
 from inference.cards import Card, load_model
 from inference.pixels import network_shape
@@ -73,6 +74,9 @@ def build_analysis(
     restarts
         How often the analysis of this run died before; its names are not given again.
     """
+    chosen = with_model(experiment, pixel_size_um)
+    told = _choice(chosen, pixel_size_um) if chosen is not experiment else ()
+    experiment = chosen
     seen = network_shape(shape, pixel_size_um, model_pixel_size(experiment.inference))
     # Only there a slow start would cost frames; elsewhere one engine serves them all.
     live = experiment.run.clock == "real"
@@ -90,7 +94,7 @@ def build_analysis(
     )
     inference.warm_up(shape, experiment.microscope.modality, pixel_size_um)
     tracking.warm_up()
-    notes = (*notes, tracking.note) if tracking.note else notes
+    notes = (*told, *notes, tracking.note) if tracking.note else (*told, *notes)
     if card is not None:
         foreign = foreign_evidence(experiment.events.death.calibration, engine.model)
         notes = (*notes, foreign) if foreign else notes
@@ -100,6 +104,18 @@ def build_analysis(
     share = None if card is None else card.training.dead_share
     prevalence = Prevalence(share, experiment.inference)
     return Analysis(inference, tracking, prevalence), notes
+
+
+def _choice(experiment: Experiment, pixel_size_um: float) -> tuple[str, ...]:
+    """Say which model serves a run that names none."""
+    settings = experiment.inference
+    um = model_pixel_size(settings)
+    if um is None:
+        return ()
+    return (
+        f"model {settings.model}, made for {um:g} um a pixel, is the nearest to these "
+        f"frames of {pixel_size_um:g}",
+    )
 
 
 def _warning(card: Card, modality: Modality) -> str:

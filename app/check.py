@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+import itertools
 import os
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import psutil
 
 from acquisition.errors import BadModel, BadRun
 from app.preflight import free_bytes, nearest_folder
+from configs.models import CHOSEN_MODELS
 
 OUR_PACKAGES = (
     "app",
@@ -128,10 +130,13 @@ def _model() -> Finding:
     from inference.cards import load_model
 
     try:
-        card = load_model("slim").card
+        cards = [
+            load_model(one).card for one in itertools.chain(*CHOSEN_MODELS.values())
+        ]
     except BadModel as error:
         return Finding("model", "fault", str(error))
-    return Finding("model", "ok", f"slim, {card.um_per_px} um per pixel")
+    said = (f"{card.name} ({card.um_per_px:g} um per pixel)" for card in cards)
+    return Finding("model", "ok", ", ".join(said))
 
 
 def _micro_manager() -> Finding:

@@ -10,8 +10,8 @@ from acquisition.clock import stamp_ns
 from acquisition.records import Health, Ready
 
 MOST_RESTARTS, RESTART_WINDOW_S = 3, 60.0
-"""One that dies more often within this time, or in so many starts in a row before it
-was ready, is not started again."""
+"""One that dies once more within this time, or once more in a row before it was ready,
+is not started again."""
 RESTARTED = {
     "analysis": "the recording goes on",
     "recorder": "frames wait in memory meanwhile",
@@ -47,11 +47,6 @@ class Part:
     )
     judged: bool = False  # its death is known, or was our doing and has been told
     stuck: bool = False  # it was, and has been killed for it
-
-    def followed_by(self, handle: BaseProcess) -> "Part":
-        """Give the part that a new process makes of it."""
-        starts = [*self.starts, time.monotonic()]
-        return Part(self.name, handle, starts=starts, fruitless=self.fruitless_by_now)
 
     @property
     def fruitless_by_now(self) -> int:
@@ -140,8 +135,8 @@ class Part:
     def restart_after_s(self) -> float | None:
         """Give the seconds after which a dead part is started again; None: never.
 
-        At once the first time, then after 2 and 4 seconds. A recorder that ended by
-        itself would find the same disk again.
+        At once the first time within the window, then after 2 and 4 seconds. A
+        recorder that ended by itself would find the same disk again.
         """
         if self.name not in RESTARTED or (self.name == "recorder" and self.ended):
             return None
@@ -150,3 +145,12 @@ class Part:
         if max(recent, self.fruitless_by_now) > MOST_RESTARTS:
             return None
         return 0.0 if recent <= 1 else 2.0 ** (recent - 1)
+
+
+def begin_part(name: str, handle: BaseProcess, earlier: Part | None) -> Part:
+    """Give the part of a new process; it inherits how its predecessors fared."""
+    now = time.monotonic()
+    if earlier is None:
+        return Part(name, handle, starts=[now])
+    fruitless = earlier.fruitless_by_now
+    return Part(name, handle, starts=[*earlier.starts, now], fruitless=fruitless)

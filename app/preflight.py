@@ -6,7 +6,8 @@ from pathlib import Path
 
 from acquisition.errors import BadConfig, BadRun
 from acquisition.timelapse import Timelapse
-from configs.schema import Experiment
+from configs.models import models_for, with_model
+from configs.schema import AUTO, Experiment
 
 
 def check_plan(experiment: Experiment, parent: Path) -> None:
@@ -109,7 +110,19 @@ def _check_model(experiment: Experiment) -> None:
     if experiment.inference.engine != "classical":
         from inference.cards import load_model
 
-        load_model(experiment.inference.model)
+        for name in _possible_models(experiment):
+            load_model(name)
+
+
+def _possible_models(experiment: Experiment) -> tuple[str, ...]:
+    """Give the model of a run; all that it may take where only the stand decides."""
+    size_um = experiment.microscope.pixel_size_um
+    if size_um is not None:
+        experiment = with_model(experiment, size_um)
+    model = experiment.inference.model
+    if model != AUTO:
+        return (model,)
+    return tuple(models_for(experiment.microscope.modality))
 
 
 def _check_disk(experiment: Experiment, parent: Path) -> None:

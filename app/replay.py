@@ -27,7 +27,8 @@ from app.preflight import check_replay
 from app.simulate import Tasks, interruptible, progress_bar
 from app.summary import summarise
 from configs.loading import dump_experiment, load_experiment
-from configs.schema import Experiment
+from configs.models import naming, with_model
+from configs.schema import AUTO, Experiment
 
 ANALYSIS = ("stand", "inference", "tracking", "forecast", "events", "triggers")
 """Sections that decide what an analysis says."""
@@ -57,6 +58,7 @@ def replay(wish: Wish) -> dict[str, Any]:
     """
     with RunReader(wish.run) as old:
         experiment, changed = _settings(old, wish.overrides)
+        experiment = _with_its_model(old, experiment, wish.overrides)
         parent = wish.output or Path(experiment.run.directory)
         _check(old, experiment, parent)
         facts = old.facts
@@ -148,6 +150,20 @@ def _record(
     finally:
         writer.close(state)
     return state
+
+
+def _with_its_model(
+    old: RunReader, experiment: Experiment, overrides: tuple[str, ...]
+) -> Experiment:
+    """Name the model that served, where neither the run nor a person has named one.
+
+    What is nearest to its frames today may be another one.
+    """
+    facts = old.facts
+    asked = any(one.startswith("inference.model=") for one in overrides)
+    if experiment.inference.model == AUTO and not asked:
+        return naming(experiment, facts.models[0])
+    return with_model(experiment, facts.pixel_size_um)
 
 
 def _facts(old: RunReader, experiment: Experiment) -> RunFacts:

@@ -16,7 +16,7 @@ from acquisition.mailbox import Inbox
 from acquisition.records import Command, Health, Ready
 from acquisition.remarks import Explanation
 from acquisition.runner import SILENCE_S
-from app.parts import RESTARTED, Part
+from app.parts import RESTARTED, Part, begin_part
 from app.processes import BODIES, signals_held, start_process
 from configs.loading import dump_experiment
 from configs.schema import Experiment
@@ -156,9 +156,7 @@ class Session:
         )
         with signals_held():  # so that Ctrl-C ends no child, and is not lost
             handle.start()
-        earlier = self._parts.get(name)
-        new = Part(name, handle, starts=[time.monotonic()])
-        self._parts[name] = earlier.followed_by(handle) if earlier else new
+        self._parts[name] = begin_part(name, handle, self._parts.get(name))
 
     def _all_ready(self) -> bool:
         needed = [p for p in self._parts.values() if p.name != "display"]

@@ -16,8 +16,8 @@ from configs.section import Positive, Probability, Section
 
 Modality = Literal["slim", "phase_contrast", "brightfield", "fluorescence"]
 
-SHIPPED_MODELS = {"phase_contrast": "phase", "brightfield": "brightfield"}
-"""The model of frames that are no SLIM; all others are left to ``slim``."""
+AUTO = "auto"
+"""In place of a model: the shipped one for the frames, see `configs.models`."""
 
 SIMULATED_CHANNELS: dict[str, Modality] = {
     "SLIM": "slim",
@@ -192,9 +192,9 @@ class Stand(Section):
 class Inference(Section):
     """Network, engine and instances."""
 
-    model: str = "slim"
-    """Name of shipped weights, or the path of a folder with weights and card. Where an
-    experiment names none it is the shipped one of ``microscope.modality``."""
+    model: str = AUTO
+    """Name of shipped weights, or the path of a folder with weights and card; auto: the
+    shipped ones for the modality and the pixel size of the frames."""
     engine: Literal[
         "auto", "tensorrt", "torch-cuda", "openvino", "torch", "classical"
     ] = "auto"
@@ -357,18 +357,6 @@ class Experiment(Section):
     log: Log = Log()
     display: Display = Display()
     budget: Budget = Budget()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _model_sees_the_modality(cls, given: Any) -> Any:
-        """Name the shipped model of the modality where the file names none."""
-        microscope = given.get("microscope") if isinstance(given, dict) else None
-        seen = microscope.get("modality") if isinstance(microscope, dict) else None
-        model = SHIPPED_MODELS.get(seen) if isinstance(seen, str) else None
-        inference = given.get("inference", {}) if model else None
-        if not isinstance(inference, dict):
-            return given
-        return given | {"inference": {"model": model} | inference}
 
     @model_validator(mode="after")
     def _kind_has_its_section(self) -> "Experiment":

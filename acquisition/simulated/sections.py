@@ -189,6 +189,21 @@ class Mix(Section):
             self.ghost,
         )
 
+    def with_dead(self, share: float) -> "Mix":
+        """Give a mix with this share of dead cells.
+
+        Among the dead, and among the living, the states keep their proportions.
+        """
+        names = ("secondary_necrosis", "ghost")
+        dead = sum(getattr(self, name) for name in names)
+        if not dead:
+            return self.model_copy(update={"ghost": 0.01}).with_dead(share)
+        factors = {
+            name: share / dead if name in names else (1 - share) / (1 - dead)
+            for name in Mix.model_fields
+        }
+        return Mix(**{name: getattr(self, name) * by for name, by in factors.items()})
+
     @classmethod
     def of(cls, dead: float, alike: float) -> "Mix":
         """Share out a dead fraction and a fraction of live cells that look like them.

@@ -23,6 +23,7 @@ from calibration.audit.cells import AuditCells, Progress
 from calibration.audit.classifiers import auroc, forest, held_out, linear
 from calibration.audit.features import FIRST_ORDER
 from configs.events import Events
+from configs.models import model_for
 from configs.schema import (
     SIMULATED_CHANNELS,
     Forecasting,
@@ -139,17 +140,17 @@ def _watch(
 class Pipeline:
     """The stages of the product, one after the other, without processes.
 
-    Where there are no weights for a modality, the engine without a network serves.
+    Where there are no weights for such frames, the engine without a network serves.
     """
 
     def __init__(self, world: World, size_px: int) -> None:
         self._world = world
-        settings = Inference()
+        modality, pixel_um = world.optics.modality, world.optics.pixel_um
+        settings = Inference(model=model_for(modality, pixel_um))
         card = load_card(MODELS.find(settings.model))
         card_um: float | None = card.um_per_px
         shape = (size_px, size_px)
-        pixel_um = world.optics.pixel_um
-        if world.optics.modality not in card.modalities:
+        if modality not in card.modalities:
             settings, card_um = Inference(engine="classical"), None
         seen = network_shape(shape, pixel_um, card_um)
         engine, served, _ = select_engine(settings, seen)

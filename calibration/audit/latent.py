@@ -45,7 +45,7 @@ class LatentCells:
     columns: NDArray[np.float32]  # (cell, column)
 
 
-def collect_latent(world: World, seed: int, wanted: int) -> LatentCells:
+def collect_latent(world: World, seed: int, wanted: int, mix: Mix = MIX) -> LatentCells:
     """Make specimens, from ``seed`` upwards, until there are ``wanted`` cells.
 
     Nothing is rendered.
@@ -54,7 +54,7 @@ def collect_latent(world: World, seed: int, wanted: int) -> LatentCells:
     looks, since, kind, field = [], [], [], []
     count = 0
     for number in range(MOST_FIELDS):
-        specimen = Specimen(world, seed + number, field_um, MIX)
+        specimen = Specimen(world, seed + number, field_um, mix)
         looks.append(look_at(specimen.cells, specimen.minutes, world))
         truth = specimen.columns()
         since.append(truth.minutes_since_rupture)

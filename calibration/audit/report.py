@@ -31,7 +31,7 @@ from calibration.audit.controls import (
     shuffled_labels,
 )
 from calibration.audit.features import FEATURES, FIRST_ORDER
-from calibration.audit.latent import LatentCells, collect_latent
+from calibration.audit.latent import DEAD_SHARE, LatentCells, collect_latent
 from calibration.audit.network import Training, look_and_learn
 
 BAND_MIN = 30.0
@@ -89,6 +89,11 @@ def audit_world(
     result |= feature_figures(cells.first_fields(effort.feature_cells), tell)
     latent = collect_latent(world, seed, effort.latent_cells)
     result |= latent_figures(latent, tell)
+    own = collect_latent(
+        world, seed, effort.latent_cells, world.mix.with_dead(DEAD_SHARE)
+    )
+    score = held_out(oracle(), own.columns, own.dead, own.field)
+    result["oracle_pics_f1_even"] = even_pics_f1(score, own.dead)
     result["auroc_cnn"] = None
     if effort.network_cells:
         result |= network_figures(cells, effort.training, tell)
@@ -146,7 +151,6 @@ def latent_figures(cells: LatentCells, tell: Progress) -> dict[str, Any]:
         "auroc_latent_max": single,
         "oracle_cells": len(cells.dead),
         "oracle_auroc": auroc(cells.dead, score),
-        "oracle_pics_f1_even": even_pics_f1(score, cells.dead),
         **f1_figures("oracle", called, cells.dead, cells.minutes_since_rupture),
     }
 

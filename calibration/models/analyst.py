@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 
 import numpy as np
@@ -89,10 +90,13 @@ class Analyst:
 
     def recall(self, seen: Segmented, prevalence: Prevalence) -> "Recalled":
         """Call the cells of a frame of a run again for other shares of dead ones."""
+        natural = prevalence(seen).cells
         share = self.card.training.dead_share
-        shift = 0.0 if share is None else float(np.log((1 - share) / share))
+        if share is None:
+            return Recalled(natural, None)
+        shift = float(np.log((1 - share) / share))
         even = shift_frame(seen, shift, self._settings.unsure_band)
-        return Recalled(prevalence(seen).cells, even.cells)
+        return Recalled(natural, even.cells)
 
     def find(self, frame: Frame, stand: Stand) -> tuple[Labels, Cells]:
         """Give label map and cells of a frame, as the live path does.
@@ -144,7 +148,7 @@ class Recalled:
     """Found cells with the probabilities and calls of other shares of dead cells."""
 
     natural: Cells  # of the share of the run, as the product corrects to it
-    even: Cells  # of a half, where a wrong call of either class costs the same
+    even: Cells | None  # of a half; None: nobody knows of which share the found are
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +157,7 @@ class Judged:
 
     objects: ObjectTable  # called as the model is calibrated
     natural: ObjectTable  # called for the share of dead cells that is there
-    even: ObjectTable  # called for as many dead as living
+    even: ObjectTable | None  # called for as many dead as living
     on_edge: NDArray[np.bool_]  # (row of the table) true cells cut by the border
     touching: NDArray[np.bool_]  # (row of the table) true cells that touch another
     blurred: NDArray[np.bool_]  # (row of the table) true cells out of focus
@@ -189,7 +193,8 @@ def judge(
     image
         (y, x) phase or grey levels that tell who is out of focus; absent: nobody.
     recalled
-        The found cells called for other shares of dead ones; absent: like those found.
+        The found cells called for other shares of dead ones; absent: the run has the
+        share of the training, and nothing is called for even odds.
     """
     labels, cells = found
     overlaps = find_overlaps(truth, labels)
@@ -201,15 +206,14 @@ def judge(
     true_label = overlaps.true_label[~np.isin(overlaps.true_label, small)]
     kept = overlaps.found_label[~np.isin(overlaps.found_label, ignored)]
     state = {one: states.get(one, CellState.LIVE) for one in true_label.tolist()}
-    others = (cells, cells) if recalled is None else (recalled.natural, recalled.even)
-    table, natural, even = (
-        tabulate(overlaps, rows, state, kept, said) for said in (cells, *others)
-    )
+    recalled = recalled or Recalled(natural=cells, even=None)
+    tabulated = partial(tabulate, overlaps, rows, state, kept)
+    table, even = tabulated(cells), recalled.even
     touching = np.intersect1d(touching_labels(truth), true_label)
     return Judged(
         objects=table,
-        natural=natural,
-        even=even,
+        natural=tabulated(recalled.natural),
+        even=None if even is None else tabulated(even),
         on_edge=_mark(true_label, edge_labels(truth), table),
         touching=_mark(true_label, touching, table),
         blurred=_mark(true_label, _blurred(truth, true_label, image), table),

@@ -1,6 +1,6 @@
 """The figures of a set of fields, and their median and worst over several sets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -46,14 +46,12 @@ def figures_of(fields: Sequence[Judged]) -> Row:
     ``object_f1_*`` are re-weighted to 25 % dead, where the product corrects no
     probability; ``*_natural`` and ``ece`` are at the share that is there, with the
     probabilities that the product corrects to it; ``*_even`` are called for as many
-    dead as living. ``unsure`` counts as wrong, not in ``pics_f1_*``. A figure
+    dead as living. ``unsure`` counts as wrong, except in ``pics_f1_*``. A figure
     of a class with fewer than 50 cells is None. ``ece``, ``auroc_dead`` and
     ``balanced_accuracy`` are of the cells that were found.
     """
-    table, natural, even = (
-        join_objects([getattr(field, name) for field in fields])
-        for name in ("objects", "natural", "even")
-    )
+    table = join_objects([field.objects for field in fields])
+    natural = join_objects([field.natural for field in fields])
     live, dead = (
         int((table.true_state == state).sum())
         for state in (CellState.LIVE, CellState.DEAD)
@@ -64,7 +62,7 @@ def figures_of(fields: Sequence[Judged]) -> Row:
     )
     error, by_chance = _calibration(natural)
     return {
-        **_classes((table, natural, even), live, dead),
+        **_classes(table, natural, _even(fields)),
         "missed": missed_share(table),
         "false": false_share(table),
         "instance_f1_50": instance_f1(matched, true, found),
@@ -82,29 +80,31 @@ def figures_of(fields: Sequence[Judged]) -> Row:
     }
 
 
-def _classes(
-    tables: tuple[ObjectTable, ObjectTable, ObjectTable], live: int, dead: int
-) -> Row:
+def _classes(table: ObjectTable, natural: ObjectTable, even: ObjectTable | None) -> Row:
     """Give the figures of live and dead cells; those of few cells are not stated."""
-    table, natural, even = tables
-    states = (CellState.LIVE, CellState.DEAD)
-    pairs = {
-        "object_f1{}": [object_f1(table, state, DEAD_SHARE) for state in states],
-        "object_f1{}_natural": [object_f1(natural, state) for state in states],
-        "pics_f1{}": [pics_f1(table, state) for state in states],
-        "pics_f1{}_even": [pics_f1(even, state) for state in states],
+    figures: dict[str, Callable[[CellState], float | None]] = {
+        "object_f1{}": lambda state: object_f1(table, state, DEAD_SHARE),
+        "object_f1{}_natural": lambda state: object_f1(natural, state),
+        "pics_f1{}": lambda state: pics_f1(table, state),
+        "pics_f1{}_even": lambda state: None if even is None else pics_f1(even, state),
+    }
+    enough = {
+        state: (table.true_state == state).sum() >= FEWEST_OBJECTS
+        for state in (CellState.LIVE, CellState.DEAD)
     }
     row: Row = {}
-    for key, (of_live, of_dead) in pairs.items():
-        told_live = of_live if live >= FEWEST_OBJECTS else None
-        told_dead = of_dead if dead >= FEWEST_OBJECTS else None
-        row[key.format("_live")] = told_live
-        row[key.format("_dead")] = told_dead
-        mean = None
-        if told_live is not None and told_dead is not None:
-            mean = (told_live + told_dead) / 2
+    for key, figure in figures.items():
+        live, dead = (figure(state) if told else None for state, told in enough.items())
+        row[key.format("_live")], row[key.format("_dead")] = live, dead
+        mean = None if live is None or dead is None else (live + dead) / 2
         row["mean_" + key.format("")] = mean
     return row
+
+
+def _even(fields: Sequence[Judged]) -> ObjectTable | None:
+    """Give the cells of all fields called for as many dead as living, if they are."""
+    tables = [field.even for field in fields if field.even is not None]
+    return join_objects(tables) if len(tables) == len(fields) else None
 
 
 def _probabilities(table: ObjectTable) -> Row:

@@ -9,7 +9,6 @@ from acquisition.errors import BadModel, BadWorld
 from acquisition.records import Modality
 from acquisition.simulated.calibrated import stand_of
 from acquisition.simulated.fields import render_field
-from acquisition.simulated.sections import Mix
 from acquisition.simulated.world import World
 from calibration.models.analyst import Analyst, Judged, judge
 from calibration.models.figures import Row, figures_of, intervals_of
@@ -97,22 +96,6 @@ def seeds_of(world: World, count: int) -> list[int]:
     return list(itertools.islice(itertools.chain(world.seeds, others), count))
 
 
-def mix_with_dead(mix: Mix, share: float) -> Mix:
-    """Give a mix with this share of dead cells.
-
-    Among the dead, and among the living, the states keep their proportions.
-    """
-    names = ("secondary_necrosis", "ghost")
-    dead = sum(getattr(mix, name) for name in names)
-    if not dead:
-        return mix_with_dead(mix.model_copy(update={"ghost": 0.01}), share)
-    factors = {
-        name: share / dead if name in names else (1 - share) / (1 - dead)
-        for name in Mix.model_fields
-    }
-    return Mix(**{name: getattr(mix, name) * by for name, by in factors.items()})
-
-
 def crowded(world: World, times: float) -> World:
     """Give a world with so many times its cells; its optics and camera stay.
 
@@ -148,7 +131,7 @@ def _evaluate(
     seeds = seeds_of(world, effort.fields)
     dish = crowded(world, effort.crowding)
     share = effort.dead_share
-    mix = None if share is None else mix_with_dead(world.mix, share)
+    mix = None if share is None else world.mix.with_dead(share)
     judged: list[list[Judged]] = [[] for _ in analysts]
     refused: list[str | None] = [None for _ in analysts]
     prevalences = [analyst.prevalence() for analyst in analysts]

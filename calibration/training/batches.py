@@ -27,6 +27,7 @@ _SEEN = (-1.0, 4.0)
 """What a network sees, from black to white, for changes that ask for grey levels."""
 
 Weights = NDArray[np.float64]
+Plane = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +92,8 @@ def draw_crop(
     low, high = np.log(settings.scale)
     factor = float(np.exp(rng.uniform(low, high)))
     side = min(round(size / factor), *field.labels.shape)
-    top, left = (
-        int(rng.integers(0, extent - side + 1)) for extent in field.labels.shape
-    )
-    window = np.s_[top : top + side, left : left + side]
-    planes = field.phase, field.joined, field.separation
-    if settings.turns == "free":
-        angle = float(rng.uniform(0, 360))
-        cut = _cut_at_an_angle(planes, (top, left, side), size, angle)
-    else:
-        way = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-        ways = way, cv2.INTER_NEAREST, way
-        cut = tuple(
-            cv2.resize(_drawable(plane[window], one), (size, size), None, 0, 0, one)
-            for plane, one in zip(planes, ways, strict=True)
-        )
-    phase, labels, separation = cut
+    cut = _cut_at_any_angle if settings.turns == "free" else _cut_on_the_grid
+    phase, labels, separation = cut(field, side, size, rng)
     image = ((phase - normalisation.offset) * normalisation.scale).astype(np.float32)
     if settings.variants != "plain":
         if settings.variants == "twenty_one":
@@ -121,37 +108,50 @@ def draw_crop(
     )
 
 
-def _drawable(plane: NDArray[np.generic], way: int) -> NDArray[np.generic]:
-    """Give what OpenCV keeps the precision of: it rounds means of counts."""
-    exact = plane.dtype == np.uint16 and way != cv2.INTER_NEAREST
-    return plane.astype(np.float32) if exact else plane
+def _cut_on_the_grid(
+    field: TrainingField, side: int, size: int, rng: np.random.Generator
+) -> tuple[Plane, Plane, Plane]:
+    """Cut phase, labels and separation of a random square, brought to ``size``."""
+    top, left = (
+        int(rng.integers(0, extent - side + 1)) for extent in field.labels.shape
+    )
+    window = np.s_[top : top + side, left : left + side]
+    way = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+
+    def scaled(plane: Plane, way: int) -> Plane:
+        return np.asarray(cv2.resize(plane, (size, size), None, 0, 0, way))
+
+    return (
+        scaled(field.phase[window].astype(np.float32), way),
+        scaled(field.joined[window], cv2.INTER_NEAREST),
+        scaled(field.separation[window], way),
+    )
 
 
-def _cut_at_an_angle(
-    planes: tuple[NDArray[np.generic], ...],
-    window: tuple[int, int, int],
-    size: int,
-    angle: float,
-) -> tuple[NDArray[Any], ...]:
-    """Cut the window (top, left, side) out of phase, labels and separation, turned.
-
-    It is turned by degrees around its middle and brought to ``size``; what it asks for
-    beyond the border of the field is mirrored there.
-    """
-    top, left, side = window
-    middle = (left + (side - 1) / 2, top + (side - 1) / 2)
-    turn = cv2.getRotationMatrix2D(middle, angle, size / side)
+def _cut_at_any_angle(
+    field: TrainingField, side: int, size: int, rng: np.random.Generator
+) -> tuple[Plane, Plane, Plane]:
+    """Do the same with a square that is turned; all of it lies inside if it can."""
+    angle = float(rng.uniform(0, 2 * np.pi))
+    reach = side / 2 * (abs(np.cos(angle)) + abs(np.sin(angle)))
+    y, x = (
+        float(rng.uniform(min(reach, extent / 2), max(extent - reach, extent / 2)))
+        for extent in field.labels.shape
+    )
+    middle = (x - 0.5, y - 0.5)  # pixel centres
+    turn = cv2.getRotationMatrix2D(middle, np.degrees(angle), size / side)
     turn[:, 2] += (size - 1) / 2 - np.array(middle)
-    ways = cv2.INTER_LINEAR, cv2.INTER_NEAREST, cv2.INTER_LINEAR
-    return tuple(
-        cv2.warpAffine(
-            _drawable(plane, way),
-            turn,
-            (size, size),
-            flags=way,
-            borderMode=cv2.BORDER_REFLECT_101,
+
+    def turned(plane: Plane, way: int) -> Plane:
+        beyond = cv2.BORDER_REFLECT_101
+        return np.asarray(
+            cv2.warpAffine(plane, turn, (size, size), flags=way, borderMode=beyond)
         )
-        for plane, way in zip(planes, ways, strict=True)
+
+    return (
+        turned(field.phase.astype(np.float32), cv2.INTER_LINEAR),
+        turned(field.joined, cv2.INTER_NEAREST),
+        turned(field.separation, cv2.INTER_LINEAR),
     )
 
 

@@ -16,6 +16,7 @@ from app.parts import (
     RESTART_WINDOW_S,
     SLOW_END_S,
     Part,
+    begin_part,
 )
 
 
@@ -127,11 +128,11 @@ def test_a_part_that_dies_slowly_in_every_start_is_given_up() -> None:
     for _ in range(MOST_RESTARTS + 1):
         part.starts = [time.monotonic() - RESTART_WINDOW_S - 1] * len(part.starts)
         waits.append(part.restart_after_s())
-        part = part.followed_by(part.handle)
+        part = begin_part("analysis", part.handle, part)
     part.ready = Ready("analysis", (), (), ())
 
     assert waits == [0.0, 0.0, 0.0, None]
-    assert part.followed_by(part.handle).fruitless == 0
+    assert begin_part("analysis", part.handle, part).fruitless == 0
 
 
 def test_a_recorder_that_gave_up_is_not_started_again() -> None:

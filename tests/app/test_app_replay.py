@@ -16,6 +16,7 @@ from acquisition.archive.writer import RunWriter
 from acquisition.records import Tracks
 from app.__main__ import main
 from app.analysis import NAMES_PER_START
+from configs.models import CHOSEN_MODELS
 from configs.schema import Log
 from tests.app.conftest import Refusal
 from tests.app.live_runs import SMALL, vigil
@@ -64,6 +65,22 @@ def replay(
     return again
 
 
+def test_a_replay_takes_the_model_that_served(
+    replay: Replay, recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though another would be chosen today; who asks for the choice anew gets that."""
+    monkeypatch.setitem(CHOSEN_MODELS, "slim", {"slim_eunet_b0": 0.65})
+
+    kept = replay(recorded, "kept")
+    anew = replay(recorded, "anew", "--set", "inference.model=auto")
+
+    assert kept["identical"]
+    for output, model in (("kept", "slim"), ("anew", "slim_eunet_b0")):
+        with RunReader(Path(output)) as new:
+            assert new.facts.models == (model, "classical")
+    assert anew["identical"]  # the classical engine has served both
+
+
 def test_a_run_analysed_again_says_the_same(recorded: Path, replay: Replay) -> None:
     """Masks, cells, tracks, forecasts and events agree; nothing is sent."""
     result = replay(recorded, "again")
@@ -73,6 +90,7 @@ def test_a_run_analysed_again_says_the_same(recorded: Path, replay: Replay) -> N
     assert result["frames_analysed"] >= FRAMES
     with RunReader(recorded) as old, RunReader(Path("again")) as new:
         assert new.facts.replay_of == old.facts.run_id != new.facts.run_id
+        assert new.facts.models == old.facts.models == ("slim", "classical")
         assert new.state == "ended"
         assert new.truth_path is not None
         asked = [request.event_id for request in new.requests()]

@@ -197,3 +197,29 @@ def test_a_free_turn_keeps_picture_labels_and_distance_together() -> None:
             assert (plane != inside).mean() < 0.002
         wide.add(int(np.ptp(np.flatnonzero(inside.any(axis=0)))))
     assert len(wide) > 6
+
+
+def test_a_turned_crop_shows_no_place_twice() -> None:
+    """It lies inside its field, where nothing is mirrored; its scale changes areas."""
+    rows, columns = np.indices((320, 320)) // 16
+    blocks = (1 + rows * 20 + columns).astype(np.uint16)
+    field = TrainingField(
+        phase=16_384 + 50 * blocks,
+        labels=blocks,
+        joined=blocks,
+        separation=np.zeros((320, 320), np.uint8),
+        states=np.ones(401, np.uint8),
+    )
+    settings = Augmentation(
+        turns="free", crop_px=96, scale=(0.8, 0.8), gain=0, offset_rad=0, noise_rad=0
+    )
+    rng = np.random.default_rng(6)
+
+    crops = [draw_crop(field, settings, NORMALISATION, rng) for _ in range(40)]
+
+    whole = (16 * 0.8) ** 2
+    largest = [np.bincount(crop.labels.ravel()).max() for crop in crops]
+    assert np.median(largest) == pytest.approx(whole, rel=0.1)
+    assert max(largest) < 1.25 * whole
+    seen = {int(label) for crop in crops for label in np.unique(crop.labels)}
+    assert len(seen) > 300  # also those at the border of the field

@@ -31,7 +31,6 @@ from calibration.models.worlds import (
     crowded,
     evaluate_worlds,
     find_worlds,
-    mix_with_dead,
     seeds_of,
 )
 from calibration.shots import frame_of, shoot
@@ -125,12 +124,12 @@ def test_a_dish_is_made_to_a_share_of_dead_cells() -> None:
     """States keep their proportions; a world without any dead gets ghosts."""
     world = World.load("demo").mix
 
-    mix = mix_with_dead(world, 0.5)
+    mix = world.with_dead(0.5)
 
     assert mix.ghost + mix.secondary_necrosis == pytest.approx(0.5)
     assert mix.ghost / mix.secondary_necrosis == pytest.approx(0.11 / 0.09)
     assert mix.mitosis / mix.spreading == pytest.approx(0.8)
-    assert mix_with_dead(Mix(), 0.25).ghost == pytest.approx(0.25)
+    assert Mix().with_dead(0.25).ghost == pytest.approx(0.25)
 
 
 def test_a_crowded_dish_holds_more_cells_of_the_same_world() -> None:
@@ -219,7 +218,7 @@ def test_natural_figures_follow_the_corrected_probabilities(
         figures_of(
             [judge(field.labels, truth, (seen.labels, seen.cells), 1.0, None, others)]
         )
-        for others in (None, Recalled(natural=shifted, even=seen.cells))
+        for others in (None, Recalled(natural=shifted, even=None))
     )
 
     changed = {key for key in plain if plain[key] != corrected[key]}
@@ -325,9 +324,7 @@ def test_even_figures_are_called_for_as_many_dead_as_living(
     truth = dict(zip(field.ids.tolist(), field.state.tolist(), strict=True))
 
     recalled = analyst.recall(seen, analyst.prevalence())
-    judged = judge(
-        field.labels, truth, (seen.labels, seen.cells), 1.0, None, recalled
-    )
+    judged = judge(field.labels, truth, (seen.labels, seen.cells), 1.0, None, recalled)
 
     share = analyst.card.training.dead_share
     assert share is not None

@@ -7,7 +7,6 @@ import pytest
 from app.evaluate import Trial, evaluate
 from app.train import find_recipe
 from calibration.training.recipe import load_recipe
-from configs import load_experiment
 from inference.cards import MODELS, load_model
 
 NAMES = ("phase", "brightfield")
@@ -57,19 +56,3 @@ def test_the_way_of_a_user_leads_to_the_figures(
     result = evaluate("phase", Trial(images=tmp_path, pixel_size_um=0.87))
 
     assert result["images"][0]["instance_f1_50"] > 0.6
-
-
-@pytest.mark.parametrize(
-    ("overrides", "model"),
-    [
-        (["microscope.modality=slim"], "slim"),
-        (["microscope.modality=phase_contrast"], "phase"),
-        (["microscope.modality=brightfield"], "brightfield"),
-        (["microscope.modality=phase_contrast", "inference.model=mine"], "mine"),
-    ],
-)
-def test_a_run_takes_the_model_of_its_modality(
-    overrides: list[str], model: str
-) -> None:
-    """Who asks for a contrast and names no model gets the one that was made for it."""
-    assert load_experiment("demo", overrides).inference.model == model

@@ -56,7 +56,7 @@ def model_without_answer(folder: Path) -> Model:
 
 def test_auto_chooses_a_fast_engine_that_agrees() -> None:
     """Auto serves OpenVINO in the best precision of the processor, and says so."""
-    engine, card, reasons = select_engine(Inference(threads=1), SHAPE)
+    engine, card, reasons = select_engine(Inference(model="slim", threads=1), SHAPE)
 
     assert engine.name == f"openvino-{supported_precisions()[0]}"
     assert card is not None
@@ -88,7 +88,9 @@ def test_cards_come_first_and_torch_last() -> None:
 
 def test_named_engine_is_the_one_that_serves() -> None:
     """A named engine is tried alone."""
-    engine, _, reasons = select_engine(Inference(engine="torch", threads=1), SHAPE)
+    engine, _, reasons = select_engine(
+        Inference(model="slim", engine="torch", threads=1), SHAPE
+    )
 
     assert engine.name == "torch-f32"
     assert len(reasons) == 1
@@ -105,7 +107,7 @@ def damage(model: Model, shape: tuple[int, int]) -> Path:
 
 def test_a_damaged_engine_is_made_again_while_another_serves() -> None:
     """Torch serves until the engine is whole again; then it takes over."""
-    settings = Inference(precision="f32", threads=1)
+    settings = Inference(model="slim", precision="f32", threads=1)
     select_engine(settings, SHAPE)[0].close()
     model = load_model("slim")
     place = damage(model, SHAPE)
@@ -125,7 +127,7 @@ def test_a_damaged_engine_is_made_again_while_another_serves() -> None:
 
 def test_what_is_made_serves_at_once() -> None:
     """With a warm cache no stand-in is needed."""
-    settings = Inference(precision="f32", threads=1)
+    settings = Inference(model="slim", precision="f32", threads=1)
     select_engine(settings, SHAPE)[0].close()
 
     engine, _, _ = select_engine(settings, SHAPE, background=True)
@@ -139,15 +141,17 @@ def test_the_fastest_of_this_pc_is_remembered() -> None:
     model = load_model("slim")
     remember(model, (64, 64), 1, ["torch-f32", "openvino-f32"])
 
-    engine, _, _ = select_engine(Inference(threads=1), (64, 64))
+    engine, _, _ = select_engine(Inference(model="slim", threads=1), (64, 64))
 
     assert engine.name == "torch-f32"
 
 
 def test_every_candidate_is_tried_and_has_its_reason() -> None:
     """Building tells of each candidate whether it passed, how fast, or why not."""
-    tried, kept = build_engines(Inference(engine="torch", threads=1), (64, 64))
-    cards, _ = build_engines(Inference(engine="tensorrt"), (64, 64))
+    tried, kept = build_engines(
+        Inference(model="slim", engine="torch", threads=1), (64, 64)
+    )
+    cards, _ = build_engines(Inference(model="slim", engine="tensorrt"), (64, 64))
 
     assert not kept  # one engine alone is no order
     assert tried[0].probe is not None
@@ -158,7 +162,9 @@ def test_every_candidate_is_tried_and_has_its_reason() -> None:
 def test_an_absent_precision_is_refused() -> None:
     """A precision that was asked for is not replaced by another one."""
     with pytest.raises(BadModel, match="precision"):
-        select_engine(Inference(engine="torch", precision="int8"), (64, 64))
+        select_engine(
+            Inference(model="slim", engine="torch", precision="int8"), (64, 64)
+        )
 
 
 def test_classical_needs_no_model() -> None:
