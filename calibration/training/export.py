@@ -1,5 +1,6 @@
 """From a trained network to a model folder: card, weights, golden frame, NOTICE."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,9 @@ ENCODER = "encoder.sha256"
 """In the folder of a run: hash of the file that the encoder began with, which may be
 gone when the run ends."""
 
-_GOLDEN_PX = 256
+_GOLDEN_PX, _GOLDEN_UM = 256, 160.0
+"""Least edge of the golden frame. In a frame of fewer micrometres are so few cells that
+the borders of one decide whether an engine agrees."""
 _UNKNOWN = "0" * 64
 _HELD_OUT: tuple[Split, Split] = ("validation", "test")
 _HELD_OUT_WORLD_SEEDS = (1, 8)
@@ -97,7 +100,7 @@ def export_model(
     share = float(scores.dead.mean())
     if 0 < share < 1:
         card = _at_headline_share(card, share)
-    golden = golden_frame(card, weights, max(validation, key=_cells_in_middle))
+    golden = golden_frame(card, weights, validation)
     model = Model(card, weights, golden)
     drawn = f"{' and '.join(settings.worlds)}, random worlds and mixes"
     figures = [measure_model(model, test, drawn)]
@@ -190,28 +193,25 @@ def shipped_weights(network: Network) -> dict[str, NDArray[np.generic]]:
 
 
 def golden_frame(
-    card: Card, weights: Mapping[str, NDArray[np.generic]], field: TrainingField
+    card: Card, weights: Mapping[str, NDArray[np.generic]], fields: list[TrainingField]
 ) -> GoldenFrame:
-    """Cut a frame from a held-out field, and run the float32 reference on it."""
-    frame = np.ascontiguousarray(field.phase[_middle(field)])
-    shape = (4 * _GOLDEN_PX, 4 * _GOLDEN_PX)
+    """Cut a frame from a typical held-out field, and run the float32 reference on it.
+
+    It is that of the median number of cells: the fullest may be so crowded that an
+    engine which suits all others fails on it, and the emptiest says nothing.
+    """
+    wanted = max(_GOLDEN_PX, 32 * math.ceil(_GOLDEN_UM / card.um_per_px / 32))
+    edge = min(wanted, *fields[0].phase.shape)
+    middle = (fields[0].phase.shape[0] - edge) // 2
+    cut = np.s_[middle : middle + edge, middle : middle + edge]
+    by_cells = sorted(fields, key=lambda field: np.unique(field.labels[cut]).size)
+    frame = np.ascontiguousarray(by_cells[len(fields) // 2].phase[cut])
+    shape = (4 * edge, 4 * edge)
     blank = GoldenFrame(frame, np.zeros((3, *frame.shape), np.uint8))
     engine = TorchEngine(Model(card, weights, blank), shape, torch.get_num_threads())
     maps = engine.infer(tiled(frame, shape), NORMALISATION.offset, NORMALISATION.scale)
     planes = np.stack([maps.classes, maps.dead, maps.separation])
-    return GoldenFrame(frame, planes[:, :_GOLDEN_PX, :_GOLDEN_PX].copy())
-
-
-def _middle(field: TrainingField) -> tuple[slice, slice]:
-    """Give where the golden frame lies in a field."""
-    middle = field.phase.shape[0] // 2
-    cut = slice(middle - _GOLDEN_PX // 2, middle + _GOLDEN_PX // 2)
-    return cut, cut
-
-
-def _cells_in_middle(field: TrainingField) -> int:
-    """Count the cells of a golden frame: among many one undecided cell weighs least."""
-    return len(np.unique(field.labels[_middle(field)]))
+    return GoldenFrame(frame, planes[:, :edge, :edge].copy())
 
 
 def _identity(name: str | None) -> str | None:
