@@ -9,7 +9,7 @@ from acquisition.runner import Analyse, experiment_of
 from acquisition.simulated.calibrated import stand_of
 from acquisition.simulated.world import World
 from configs.models import with_model
-from configs.schema import Experiment, Inference, Stand
+from configs.schema import AUTO, Experiment, Inference, Stand
 from inference.cards import Card, load_model
 from inference.pixels import network_shape
 from inference.prevalence import Prevalence
@@ -74,9 +74,8 @@ def build_analysis(
     restarts
         How often the analysis of this run died before; its names are not given again.
     """
-    chosen = with_model(experiment, pixel_size_um)
-    told = _choice(chosen, pixel_size_um) if chosen is not experiment else ()
-    experiment = chosen
+    names_none = experiment.inference.model == AUTO
+    experiment = with_model(experiment, pixel_size_um)
     seen = network_shape(shape, pixel_size_um, model_pixel_size(experiment.inference))
     # Only there a slow start would cost frames; elsewhere one engine serves them all.
     live = experiment.run.clock == "real"
@@ -94,8 +93,9 @@ def build_analysis(
     )
     inference.warm_up(shape, experiment.microscope.modality, pixel_size_um)
     tracking.warm_up()
-    notes = (*told, *notes, tracking.note) if tracking.note else (*told, *notes)
+    notes = (*notes, tracking.note) if tracking.note else notes
     if card is not None:
+        notes = (_choice(card, pixel_size_um), *notes) if names_none else notes
         foreign = foreign_evidence(experiment.events.death.calibration, engine.model)
         notes = (*notes, foreign) if foreign else notes
 
@@ -106,15 +106,11 @@ def build_analysis(
     return Analysis(inference, tracking, prevalence), notes
 
 
-def _choice(experiment: Experiment, pixel_size_um: float) -> tuple[str, ...]:
+def _choice(card: Card, pixel_size_um: float) -> str:
     """Say which model serves a run that names none."""
-    settings = experiment.inference
-    um = model_pixel_size(settings)
-    if um is None:
-        return ()
     return (
-        f"model {settings.model}, made for {um:g} um a pixel, is the nearest to these "
-        f"frames of {pixel_size_um:g}",
+        f"model {card.name}, made for {card.um_per_px:g} um a pixel, is the nearest to "
+        f"these frames of {pixel_size_um:g}"
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from acquisition.errors import BadImages, BadModel, BadWorld
-from acquisition.records import CellState
+from acquisition.records import CellState, Segmented
 from acquisition.simulated.calibrated import stand_of
 from acquisition.simulated.fields import Field, render_field
 from acquisition.simulated.sections import Mix
@@ -57,6 +57,19 @@ def analyst():  # type: ignore[no-untyped-def]
     """Give the shipped model by the reference engine."""
     with Analyst(TORCH) as one:
         yield one
+
+
+@pytest.fixture
+def seen(field: Field, analyst: Analyst) -> Segmented:
+    """Give the field as the model sees it."""
+    frame = frame_of(field.frames, "slim", field.pixel_size_um)
+    return analyst.segment(frame, stand_of(World.load("demo")))
+
+
+@pytest.fixture
+def truth(field: Field) -> dict[int, int]:
+    """Give the state of every cell of the field."""
+    return dict(zip(field.ids.tolist(), field.state.tolist(), strict=True))
 
 
 def test_every_world_has_all_keys_of_the_contract(analyst: Analyst) -> None:
@@ -169,14 +182,11 @@ def test_figures_of_few_cells_are_not_stated(field: Field, analyst: Analyst) -> 
     assert figures_of([larger])["mean_object_f1"] is None
 
 
-def test_intervals_draw_whole_fields(field: Field, analyst: Analyst) -> None:
+def test_intervals_draw_whole_fields(
+    field: Field, seen: Segmented, truth: dict[int, int]
+) -> None:
     """One field says nothing of others; equal fields leave no doubt, others do."""
-    seen = analyst.segment(
-        frame_of(field.frames, "slim", field.pixel_size_um),
-        stand_of(World.load("demo")),
-    )
     cells = (seen.labels, seen.cells)
-    truth = dict(zip(field.ids.tolist(), field.state.tolist(), strict=True))
     good = judge(field.labels, truth, cells, 1.0, seen.phase)
     bad = judge(field.labels[::-1], truth, cells, 1.0, seen.phase)
 
@@ -187,13 +197,10 @@ def test_intervals_draw_whole_fields(field: Field, analyst: Analyst) -> None:
     assert open_["instance_f1_50"][0] < open_["instance_f1_50"][1]  # type: ignore[index]
 
 
-def test_errors_are_counted_by_their_flags(field: Field, analyst: Analyst) -> None:
+def test_errors_are_counted_by_their_flags(
+    field: Field, seen: Segmented, truth: dict[int, int]
+) -> None:
     """Where every cell is missed, errors carry flags as often as cells do."""
-    seen = analyst.segment(
-        frame_of(field.frames, "slim", field.pixel_size_um),
-        stand_of(World.load("demo")),
-    )
-    truth = dict(zip(field.ids.tolist(), field.state.tolist(), strict=True))
     nothing = (np.zeros_like(seen.labels), seen.cells)
 
     judged = judge(field.labels, truth, nothing, 1.0, seen.phase)
@@ -205,14 +212,9 @@ def test_errors_are_counted_by_their_flags(field: Field, analyst: Analyst) -> No
 
 
 def test_natural_figures_follow_the_corrected_probabilities(
-    field: Field, analyst: Analyst
+    field: Field, seen: Segmented, truth: dict[int, int]
 ) -> None:
     """A correction changes what holds at the share that is there, not at 25 % dead."""
-    seen = analyst.segment(
-        frame_of(field.frames, "slim", field.pixel_size_um),
-        stand_of(World.load("demo")),
-    )
-    truth = dict(zip(field.ids.tolist(), field.state.tolist(), strict=True))
     shifted = shift_frame(seen, -2.0, (0.35, 0.65)).cells
     plain, corrected = (
         figures_of(
@@ -314,15 +316,9 @@ def test_counts_of_any_image() -> None:
 
 
 def test_even_figures_are_called_for_as_many_dead_as_living(
-    field: Field, analyst: Analyst
+    field: Field, analyst: Analyst, seen: Segmented, truth: dict[int, int]
 ) -> None:
     """A cell above the share of the training is more likely dead than it was before."""
-    seen = analyst.segment(
-        frame_of(field.frames, "slim", field.pixel_size_um),
-        stand_of(World.load("demo")),
-    )
-    truth = dict(zip(field.ids.tolist(), field.state.tolist(), strict=True))
-
     recalled = analyst.recall(seen, analyst.prevalence())
     judged = judge(field.labels, truth, (seen.labels, seen.cells), 1.0, None, recalled)
 
