@@ -23,6 +23,7 @@ from inference.model_folder import (
     CardPart,
     Sha256,
     Shelf,
+    Tensors,
     label_of,
     pop_golden,
     read_card,
@@ -37,6 +38,13 @@ MODELS = Shelf("model", Path(__file__).parent / "weights", foreign=b'"kind": "fo
 
 GOLDEN_FRAME = "golden.frame"
 GOLDEN_MAPS = "golden.maps"
+CLASSIFIER = "classifier."
+"""Weights of the second network begin with this."""
+GOLDEN_CROPS, GOLDEN_TOLD, GOLDEN_LOGITS = (
+    "golden.crops",
+    "golden.told",
+    "golden.logits",
+)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -104,6 +112,28 @@ class Parting(CardPart):
     """A second maximum must rise this much above the saddle to part a cell."""
 
 
+class Classifier(CardPart):
+    """The second network of a model, which looks at single cells that are in doubt."""
+
+    base: int = Field(16, ge=8, le=64, multiple_of=8)
+    """Channels of its first block."""
+    edge_px: int = Field(48, ge=16, le=256, multiple_of=8)
+    """Edge of the crop around a cell, at the pixel size of the card."""
+    doubt: tuple[Share, Share] = (0.005, 0.995)
+    """Cells whose P(dead) by the maps lies between these are looked at."""
+    temperature: float = Field(gt=0, le=100)
+    dead_offset: float = Field(0.0, ge=-20, le=20)
+    """As those of the maps, for its own logit."""
+    training: TrainingData
+    cells: int = Field(ge=0)
+    """Found cells of the held-out fields on which the figures below rest."""
+    cells_in_doubt: int = Field(ge=0)
+    auroc_maps: Share | None = None
+    """AUROC of P(dead) of all found cells by the maps alone."""
+    auroc: Share | None = None
+    """The same after the second look."""
+
+
 class Golden(CardPart):
     """Hashes of the golden frame and of its maps by the float32 reference."""
 
@@ -128,6 +158,8 @@ class Card(CardPart):
     """Then added to it, so that P(dead) assumes ``training.dead_share``."""
     parting: Parting = Parting()
     """What suits the separation map of these weights."""
+    classifier: Classifier | None = None
+    """Absent: P(dead) is that of the maps."""
     training: TrainingData
     simulated: tuple[Metrics, ...]
     """Figures on the simulated microscope."""
@@ -151,12 +183,23 @@ class GoldenFrame:
 
 
 @dataclass(frozen=True, slots=True)
+class SecondNetwork:
+    """Weights of the classifier of cells, and a few crops to try its engines by."""
+
+    weights: Mapping[str, NDArray[np.generic]]
+    crops: NDArray[np.float32]  # (cell, 2, y, x) grey level and mask
+    told: NDArray[np.float32]  # (cell,) logit of the maps
+    logits: NDArray[np.float32]  # (cell,) by the float32 reference
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A checked model in memory."""
 
     card: Card
     weights: Mapping[str, NDArray[np.generic]]
     golden: GoldenFrame
+    second: SecondNetwork | None = None
 
     @property
     def label(self) -> str:
@@ -197,7 +240,17 @@ def load_model(name_or_path: str) -> Model:
     taken = pop_golden(tensors, (GOLDEN_FRAME, GOLDEN_MAPS), folder)
     golden = GoldenFrame(taken[GOLDEN_FRAME], taken[GOLDEN_MAPS])
     _check_golden(card, golden, folder)
-    return Model(card, tensors, golden)
+    second = None if card.classifier is None else _pop_second(tensors, folder)
+    return Model(card, tensors, golden, second)
+
+
+def _pop_second(tensors: Tensors, folder: Path) -> SecondNetwork:
+    """Take what belongs to the classifier out of the weights."""
+    names = (GOLDEN_CROPS, GOLDEN_TOLD, GOLDEN_LOGITS)
+    crops, told, logits = pop_golden(tensors, names, folder).values()
+    own = [name for name in tensors if name.startswith(CLASSIFIER)]
+    weights = {name.removeprefix(CLASSIFIER): tensors.pop(name) for name in own}
+    return SecondNetwork(weights, crops.astype(np.float32), told, logits)
 
 
 def _check_normalisation(card: Card, path: Path) -> None:
@@ -234,18 +287,18 @@ def save_model(
     weights: Mapping[str, NDArray[np.generic]],
     golden: GoldenFrame,
     notice: str,
+    second: SecondNetwork | None = None,
 ) -> Card:
     """Write a model; gives the card with all hashes filled in.
 
     Convolution kernels are kept in half precision, which halves the file and moves no
     class decision; the few numbers of the normalisation layers stay in float32.
     """
-    tensors: dict[str, NDArray[np.generic]] = {
-        name: np.ascontiguousarray(
-            value.astype(np.float16 if value.ndim == 4 else np.float32)
-        )
-        for name, value in weights.items()
-    }
+    tensors = _kept(weights)
+    if second is not None:
+        tensors |= _kept({CLASSIFIER + name: v for name, v in second.weights.items()})
+        tensors[GOLDEN_CROPS] = second.crops.astype(np.float16)
+        tensors |= {GOLDEN_TOLD: second.told, GOLDEN_LOGITS: second.logits}
     tensors[GOLDEN_FRAME] = np.ascontiguousarray(golden.frame)
     tensors[GOLDEN_MAPS] = np.ascontiguousarray(golden.maps)
     hashes = Golden(
@@ -254,3 +307,15 @@ def save_model(
     )
     stated = card.model_copy(update={"golden": hashes})
     return write_model(folder, stated, tensors, notice)
+
+
+def _kept(
+    weights: Mapping[str, NDArray[np.generic]],
+) -> dict[str, NDArray[np.generic]]:
+    """Give weights in the precision that they are kept in."""
+    return {
+        name: np.ascontiguousarray(
+            value.astype(np.float16 if value.ndim == 4 else np.float32)
+        )
+        for name, value in weights.items()
+    }

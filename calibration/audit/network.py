@@ -1,8 +1,8 @@
 """A small network on crops around true masks: a lower bound of what a network can see.
 
-Residual blocks with squeeze-and-excitation (He et al. 2016; Hu et al. 2018), decoupled
-weight decay, a warm-up and a cosine, a running average of the weights. What is finer
-than a few pixels is shown in a channel of its own. Every cell is turned freely while
+The blocks are those of the product's own look at single cells; decoupled weight decay,
+a warm-up and a cosine, a running average of the weights. What is finer than a few
+pixels is shown in a channel of its own. Every cell is turned freely while
 it learns, and by all eight turns and flips when it is asked. Beside the answer it
 learns to read off the numbers that the cell was drawn from, which makes much of few
 cells; they are not used afterwards.
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from calibration.audit.cells import AuditCells, Progress
+from inference.nets.cell_classifier import blocks
 
 HELD_OUT = 4
 """Every fourth field is kept from training."""
@@ -42,39 +43,6 @@ class Training:
     """NOTE: on a machine that has other work, two threads wait for each other."""
 
 
-class Block(nn.Module):
-    """Two convolutions around a shortcut, its channels weighed by what is seen."""
-
-    def __init__(self, inward: int, outward: int, stride: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(inward, outward, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(outward),
-            nn.SiLU(),
-            nn.Conv2d(outward, outward, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(outward),
-        )
-        self.weigh = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
-            nn.Conv2d(outward, outward // 4, 1),
-            nn.SiLU(),
-            nn.Conv2d(outward // 4, outward, 1),
-            nn.Sigmoid(),
-        )
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or inward != outward:
-            self.shortcut = nn.Sequential(
-                nn.AvgPool2d(stride) if stride > 1 else nn.Identity(),
-                nn.Conv2d(inward, outward, 1, bias=False),
-                nn.BatchNorm2d(outward),
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Give (B, outward, H / stride, W / stride)."""
-        y = self.body(x)
-        return functional.silu(self.shortcut(x) + y * self.weigh(y))
-
-
 class CropNetwork(nn.Module):
     """Crops (B, 2, H, W) of picture and mask to a logit and ``readings`` numbers."""
 
@@ -83,13 +51,7 @@ class CropNetwork(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(4, base, 5, 2, 2, bias=False), nn.BatchNorm2d(base), nn.SiLU()
         )
-        self.blocks = nn.Sequential(
-            Block(base, base, 1),
-            Block(base, 2 * base, 2),
-            Block(2 * base, 2 * base, 1),
-            Block(2 * base, 4 * base, 2),
-            Block(4 * base, 4 * base, 1),
-        )
+        self.blocks = blocks(base)
         self.drop = nn.Dropout(0.2)
         self.answer = nn.Linear(8 * base, 1)
         self.read = nn.Linear(8 * base, readings)
