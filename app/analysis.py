@@ -11,6 +11,7 @@ from acquisition.simulated.world import World
 from configs.models import with_model
 from configs.schema import AUTO, Experiment, Inference, Stand
 from inference.cards import Card, load_model
+from inference.engines.cell_engines import select_closer_look
 from inference.pixels import network_shape
 from inference.prevalence import Prevalence
 from inference.select import select_engine
@@ -80,9 +81,11 @@ def build_analysis(
     # Only there a slow start would cost frames; elsewhere one engine serves them all.
     live = experiment.run.clock == "real"
     engine, card, notes = select_engine(experiment.inference, seen, background=live)
+    closer, more = select_closer_look(experiment.inference, card, engine.name)
     inference = InferenceStage(
-        engine, card, experiment.inference, stand_of_run(experiment)
+        engine, card, experiment.inference, stand_of_run(experiment), closer
     )
+    notes = (*notes, *more)
     tracking = TrackingStage(
         experiment.tracking,
         experiment.forecast,

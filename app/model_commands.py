@@ -221,7 +221,8 @@ def _build(options: argparse.Namespace) -> Answer:
 
     result = build(options.name, options.size, options.engine)
     serves = any(row["serves"] for row in result["engines"])
-    return Answer(DONE if serves else FAILED, result, rows_text(result["engines"]))
+    text = "\n".join([rows_text(result["engines"]), *result["closer_look"]])
+    return Answer(DONE if serves else FAILED, result, text)
 
 
 def _compare(options: argparse.Namespace) -> Answer:

@@ -15,6 +15,9 @@ from calibration.models.promotion import compare_rows
 from calibration.models.worlds import evaluate_worlds, find_worlds
 from calibration.training.recipe import load_recipe
 from calibration.training.train import Standing
+from configs.schema import Inference
+from inference.cards import load_model
+from inference.engines.cell_engines import closer_look_of
 from inference.select import build_engines
 
 COMPARED_WORLDS = ("demo", "cho_10x", "cho_40x")
@@ -43,7 +46,30 @@ def build(name: str, size_px: int, engine: str) -> dict[str, Any]:
         }
         for one in tried
     ]
-    return {"model": name, "size_px": size_px, "engines": rows, "order_kept": kept}
+    return {
+        "model": name,
+        "size_px": size_px,
+        "engines": rows,
+        "order_kept": kept,
+        "closer_look": _closer_look(name, rows),
+    }
+
+
+def _closer_look(name: str, rows: list[dict[str, Any]]) -> list[str]:
+    """Make what looks closer at cells in doubt beside the fastest engine of the maps.
+
+    Gives a sentence for every engine that was tried; empty: the model has no second
+    network, or nothing serves its maps.
+    """
+    serving = [row for row in rows if row["serves"]]
+    if not serving:
+        return []
+    fastest = min(serving, key=lambda row: row["frame_ms"])["engine"]
+    model = load_model(name)
+    closer, said = closer_look_of(model, Inference(model=name), fastest)
+    if closer is not None:
+        closer.close()
+    return list(said)
 
 
 def compare(present: str, new: str, trial: Trial) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from acquisition.records import (
 from configs.schema import Inference, Stand
 from inference.cards import Card, parting_of
 from inference.cells import find_cells
+from inference.closer_look import CloserLook
 from inference.maps import Engine
 from inference.phase import PhaseRetrieval
 from inference.pixels import grey_level, network_shape, place_back, resample
@@ -26,7 +27,8 @@ class InferenceStage:
 
     ``card`` is that of the weights, which says their pixel size and how their cells are
     parted; None: no network, any pixel size. Frames may change their shape from one to
-    the next. The engine belongs to the caller, who closes it.
+    the next. ``closer`` looks again at cells in doubt; None: nothing does. Engine and
+    closer look belong to the caller, who closes them.
     """
 
     def __init__(
@@ -35,8 +37,10 @@ class InferenceStage:
         card: Card | None,
         settings: Inference,
         stand: Stand,
+        closer: CloserLook | None = None,
     ) -> None:
         self._engine = engine
+        self._closer = closer
         self._card_um_per_px = None if card is None else card.um_per_px
         self._parting = parting_of(settings, card)
         self._settings = settings
@@ -60,12 +64,14 @@ class InferenceStage:
         seen = resample(
             phase, network_shape(shape, info.pixel_size_um, self._card_um_per_px)
         )
-        maps = self._engine.infer(seen, *grey_level(seen, info.modality))
-        maps = place_back(maps, shape)
+        grey = grey_level(seen, info.modality)
+        maps = place_back(self._engine.infer(seen, *grey), shape)
         network_ns = stamp_ns()
         labels, cells = find_cells(
             maps, info, phase, self._settings, self._stand, self._parting
         )
+        if self._closer is not None:
+            cells = self._closer(seen, grey, labels, cells)
         segmented: Segmented = read_only(
             Segmented(
                 info=info,
@@ -98,6 +104,8 @@ class InferenceStage:
         pixels = np.full((steps, *shape), 1000, np.uint16)
         pixels.setflags(write=False)
         self(Frame(info, pixels))
+        if self._closer is not None:
+            self._closer.warm_up()
 
     def _phase(self, frame: Frame) -> NDArray[np.uint16]:
         """Give the coded phase (y, x), or the pixels of a one-shot frame."""

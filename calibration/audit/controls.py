@@ -31,6 +31,7 @@ from configs.schema import (
     Tracking,
 )
 from inference.cards import MODELS, load_card
+from inference.engines.cell_engines import select_closer_look
 from inference.pixels import network_shape
 from inference.select import select_engine
 from inference.stage import InferenceStage
@@ -154,7 +155,10 @@ class Pipeline:
             settings, card_um = Inference(engine="classical"), None
         seen = network_shape(shape, pixel_um, card_um)
         engine, served, _ = select_engine(settings, seen)
-        self._inference = InferenceStage(engine, served, settings, stand_of(world))
+        closer, _ = select_closer_look(settings, served, engine.name)
+        self._inference = InferenceStage(
+            engine, served, settings, stand_of(world), closer
+        )
         self._tracking = TrackingStage(Tracking(), Forecasting(), Events(), ())
 
     def __call__(

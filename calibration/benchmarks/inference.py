@@ -35,9 +35,10 @@ from calibration.benchmarks.networks import (
 )
 from calibration.benchmarks.plain_cells import plain_cells, same_instance_share
 from configs.schema import Inference, Stand
-from inference.cards import Card, Model, Parting
+from inference.cards import Model, Parting
 from inference.cells import find_cells
 from inference.engines.candidates import Candidate, candidates
+from inference.engines.cell_engines import closer_look_of
 from inference.engines.torch_engine import TorchEngine
 from inference.maps import Engine
 from inference.phase import retrieve_phase
@@ -69,11 +70,14 @@ import json, sys, time
 start = time.perf_counter()
 import numpy as np
 from configs.schema import Inference
+from inference.engines.cell_engines import select_closer_look
 from inference.select import select_engine
 threads, size = int(sys.argv[1]), int(sys.argv[2])
-engine, _, _ = select_engine(
-    Inference(model="slim", threads=threads), (size, size), background=True
-)
+settings = Inference(model="slim", threads=threads)
+engine, card, _ = select_engine(settings, (size, size), background=True)
+closer, _ = select_closer_look(settings, card, engine.name)
+if closer is not None:
+    closer.warm_up()
 engine.infer(np.full((size, size), 16384, np.uint16), 16384.0, 1 / 3500)
 wall, cpu = time.perf_counter() - start, time.process_time()
 print(json.dumps({"wall_s": round(wall, 2), "cpu_s": round(cpu, 2),
@@ -176,7 +180,7 @@ def _rows(
         {"engine": wishes.engine, "threads": wishes.threads}
     )
     listed = candidates(settings, model, (height, width))
-    contestants, refused = _made(listed, drawn, model.card)
+    contestants, refused = _made(listed, drawn, model, settings)
     _take_turns(contestants, model, drawn, 3 if wishes.quick else wishes.repeat)
     gflop = network_cost(model.card.architecture, (height, width)).gflop
     alike = _agreements(contestants, model, (height, width))
@@ -195,20 +199,22 @@ def _rows(
 
 
 def _made(
-    listed: list[Candidate], drawn: DrawnField, card: Card
+    listed: list[Candidate], drawn: DrawnField, model: Model, settings: Inference
 ) -> tuple[list[Contestant], list[str]]:
     """Make every engine that can be made here; gives the reasons of the others."""
+    um_per_px = drawn.frame.info.pixel_size_um
+    # Frames are made as large as the network is to see them.
+    suited = model.card.model_copy(update={"um_per_px": um_per_px})
     made, refused = [], []
     for candidate in listed:
         try:
             engine = candidate.build()
+            closer, _ = closer_look_of(model, settings, engine.name)
         except (VigilError, RuntimeError, ImportError, OSError) as error:
             refused.append(f"{candidate.name} left out: {error}")
             continue
-        # Frames are made as large as the network is to see them.
-        suited = card.model_copy(update={"um_per_px": drawn.frame.info.pixel_size_um})
         prompted = Prompted(engine, drawn.maps)
-        stage = InferenceStage(prompted, suited, Inference(), Stand())
+        stage = InferenceStage(prompted, suited, settings, Stand(), closer)
         made.append(Contestant(candidate.precision, engine, stage))
     return made, refused
 

@@ -22,6 +22,8 @@ from calibration.shots import frame_of
 from configs.schema import Inference, Stand
 from inference.cards import MODELS, Card, Parting, load_card, parting_of
 from inference.cells import find_cells
+from inference.closer_look import CloserLook
+from inference.engines.cell_engines import select_closer_look
 from inference.maps import Engine
 from inference.pixels import (
     grey_level,
@@ -61,6 +63,7 @@ class Analyst:
             self.card = self.card.model_copy(update={"parting": Parting()})
         self._settings = settings
         self._engines: dict[Shape, Engine] = {}
+        self._closer: list[CloserLook | None] = []  # empty: not chosen yet
 
     def __enter__(self) -> "Analyst":
         return self
@@ -71,8 +74,9 @@ class Analyst:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for engine in self._engines.values():
-            engine.close()
+        for one in (*self._engines.values(), *self._closer):
+            if one is not None:
+                one.close()
 
     @property
     def smallest_um2(self) -> float:
@@ -118,7 +122,8 @@ class Analyst:
             If the pixel size does not suit the model, or no engine can serve it.
         """
         engine = self._engine(frame.pixels.shape[1:], frame.info.pixel_size_um)
-        stage = InferenceStage(engine, self.card, self._settings, stand)
+        closer = self._closer_look(engine)
+        stage = InferenceStage(engine, self.card, self._settings, stand, closer)
         return stage(frame)
 
     def find_in_phase(
@@ -129,10 +134,20 @@ class Analyst:
         engine = self._engine(shape, pixel_size_um)
         info = frame_of(phase[None], "slim", pixel_size_um).info
         grid = network_shape(shape, pixel_size_um, self.card.um_per_px)
-        maps = engine.infer(resample(phase, grid), *grey_level(phase, "slim"))
-        maps = place_back(maps, shape)
+        seen, grey = resample(phase, grid), grey_level(phase, "slim")
+        maps = place_back(engine.infer(seen, *grey), shape)
         parting = parting_of(self._settings, self.card)
-        return find_cells(maps, info, phase, self._settings, Stand(), parting)
+        labels, cells = find_cells(maps, info, phase, self._settings, Stand(), parting)
+        closer = self._closer_look(engine)
+        return labels, cells if closer is None else closer(seen, grey, labels, cells)
+
+    def _closer_look(self, engine: Engine) -> CloserLook | None:
+        """Give what looks closer at cells in doubt; it is chosen once."""
+        if not self._closer:
+            card = None if self._settings.engine == "classical" else self.card
+            closer, _ = select_closer_look(self._settings, card, engine.name)
+            self._closer.append(closer)
+        return self._closer[0]
 
     def _engine(self, shape: tuple[int, ...], pixel_size_um: float) -> Engine:
         """Give the engine for frames of a size; it is chosen once."""

@@ -20,11 +20,13 @@ from calibration.models.forecasts import (
 from inference.cards import (
     MODELS,
     Card,
+    Classifier,
     Metrics,
     Model,
     load_card,
     load_model,
 )
+from inference.engines.cell_engines import TorchCells, largest_difference
 from inference.engines.cuda_device import NOT_RUN
 from inference.engines.torch_engine import TorchEngine
 from inference.model_folder import CARD_FILE
@@ -41,6 +43,8 @@ LARGEST_STEP = 2
 """The reference may round a map of 0 to 255 so differently on another processor."""
 LEAST_EQUAL = 0.999
 """Share of the pixels of the golden maps that must agree to this."""
+MOST_OFF = 0.002
+"""Largest difference of P(dead) of a golden crop between two processors."""
 
 
 def list_models(folders: Sequence[Path]) -> list[dict[str, Any]]:
@@ -143,6 +147,7 @@ def describe(card: Card, parameters: int, gflop: float) -> str:
         f"Probability of death: logit divided by the temperature "
         f"{card.temperature:.3f}, plus {card.dead_offset:.3f}; assumed share of dead "
         f"cells: {training.dead_share or 'not known'}.",
+        *_second_network(card.classifier),
         "On simulated worlds:",
         *_described(card.simulated),
         "On recordings of real microscopes:",
@@ -154,6 +159,20 @@ def describe(card: Card, parameters: int, gflop: float) -> str:
         f"Licence: {card.licence}.",
     ]
     return "\n".join(lines)
+
+
+def _second_network(part: Classifier | None) -> list[str]:
+    """Tell of the network that looks closer at cells in doubt."""
+    if part is None:
+        return ["No second network: the calls are those of the maps."]
+    return [
+        f"Second network: looks at cells whose P(dead) lies between {part.doubt[0]:g} "
+        f"and {part.doubt[1]:g}, {part.edge_px} x {part.edge_px} pixels around each, "
+        f"{part.training.steps} steps on {part.training.source}; AUROC of "
+        f"{part.cells} found cells ({part.cells_in_doubt} in doubt) "
+        f"{_say(part.auroc_maps)} by the maps, {_say(part.auroc)} with it. The figures "
+        "below are those of the maps alone.",
+    ]
 
 
 def _described(metrics: Sequence[Metrics]) -> list[str]:
@@ -231,6 +250,20 @@ def _run_golden(model: Model) -> dict[str, Any]:
             "network of this version is not that of the weights; export the model again"
         )
     else:
-        reason = probe_engine(engine, model, shape).fault
+        reason = probe_engine(engine, model, shape).fault or _second_fault(model)
     engine.close()
     return {"golden_equal": equal, "whole": reason is None, "reason": reason}
+
+
+def _second_fault(model: Model) -> str | None:
+    """Say what is wrong with the second network; None: nothing, or there is none."""
+    part, second = model.card.classifier, model.second
+    if part is None or second is None:
+        return None
+    off = largest_difference(TorchCells(model), part, second)
+    if off <= MOST_OFF:
+        return None
+    return (
+        f"the second network gives another P(dead) of a golden crop than the one "
+        f"stored ({off:.3f} off): it is not that of the weights; train it again"
+    )
