@@ -8,11 +8,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from acquisition.errors import BadModel
 from acquisition.records import Modality
@@ -169,6 +169,18 @@ class Card(CardPart):
     licence: str
     weights_sha256: Sha256
     golden: Golden
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a second network that is not there.
+
+        The hash of a card covers all that is written, and stands in the records of runs
+        and in the evidence of death.
+        """
+        written: dict[str, Any] = write(self)
+        if self.classifier is None:
+            del written["classifier"]
+        return written
 
 
 @dataclass(frozen=True, slots=True)

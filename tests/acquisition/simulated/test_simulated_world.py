@@ -83,7 +83,7 @@ def test_broken_toml_is_bad_input(tmp_path: Path) -> None:
 
 def test_an_unknown_name_lists_the_shipped_worlds() -> None:
     """Who mistypes a name is shown the names there are."""
-    with pytest.raises(BadWorld, match="cho_10x, cho_40x, demo"):
+    with pytest.raises(BadWorld, match="cho_10x, cho_20x, cho_40x, demo"):
         World.load("dmo")
 
 
