@@ -8,6 +8,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from acquisition.errors import BadConfig
 from app.simulate import interruptible
+from app.train_classifier import is_classifier, train_classifiers
 from app.train_forecast import is_forecast, train_forecasts
 from calibration.training.export import export_model
 from calibration.training.folds import train_folds
@@ -42,6 +43,8 @@ def run_training(
     path = find_recipe(recipe)
     if is_forecast(path):
         return train_forecasts(path, output, resume=resume, export=export)
+    if is_classifier(path):
+        return train_classifiers(path, output, resume=resume, export=export)
     checked = load_recipe(path)
     folder = output or DEFAULT_FOLDER / checked.name
     if export is not None:

@@ -16,10 +16,11 @@ POSITIONS, MAPS = "forecast", "forecast_maps"
 
 def is_forecast(path: Path) -> bool:
     """Whether a recipe is that of a forecast network; one that is no TOML is not."""
-    return _kind(path) in (POSITIONS, MAPS)
+    return kind_of(path) in (POSITIONS, MAPS)
 
 
-def _kind(path: Path) -> str | None:
+def kind_of(path: Path) -> str | None:
+    """Give what a recipe says that it trains; None: it says nothing, or is no TOML."""
     try:
         kind = tomllib.loads(path.read_text("utf-8")).get("kind")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
@@ -37,13 +38,11 @@ def train_forecasts(
     BadConfig
         If the recipe or an option is wrong.
     """
-    from calibration.training.forecast_learner import (
-        ForecastRecipe,
-        load_forecast_recipe,
-    )
+    from calibration.training.forecast_learner import ForecastRecipe
     from calibration.training.forecast_map_learner import MapRecipe
     from calibration.training.forecast_map_train import train_maps
     from calibration.training.forecast_train import train_forecast
+    from calibration.training.recipe import read_recipe
 
     if resume or export is not None:
         raise BadConfig(
@@ -51,10 +50,10 @@ def train_forecasts(
             ["a forecast network trains in minutes: no --resume, no --export"],
         )
     recipe: ForecastRecipe | MapRecipe
-    if _kind(path) == MAPS:
-        recipe = load_forecast_recipe(path, MapRecipe)
+    if kind_of(path) == MAPS:
+        recipe = read_recipe(path, MapRecipe)
     else:
-        recipe = load_forecast_recipe(path, ForecastRecipe)
+        recipe = read_recipe(path, ForecastRecipe)
     folder = output or DEFAULT_FOLDER / recipe.name
     with Progress(console=Console(stderr=True)) as bar, interruptible() as stopped:
         tasks: dict[str, Any] = {}

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from calibration.audit.cells import AuditCells, Progress
+from calibration.crops import follow, turned
 from inference.nets.cell_classifier import blocks
 
 HELD_OUT = 4
@@ -126,7 +127,7 @@ def _train(
             order = rng.permutation(len(rows))
         at = (step % steps_an_epoch) * training.batch
         batch = np.sort(order[at : at + training.batch])
-        crops = _turned(_prepared(cells.crops[rows[batch]], scale), rng)
+        crops = turned(_prepared(cells.crops[rows[batch]], scale), rng)
         logit, read = network(crops)
         loss = functional.binary_cross_entropy_with_logits(logit, wanted[batch])
         miss = functional.smooth_l1_loss(read, drawn[batch])
@@ -136,7 +137,7 @@ def _train(
         (loss + training.reading_weight * miss).backward()
         nn.utils.clip_grad_norm_(network.parameters(), 2.0)
         optimiser.step()
-        _average(averaged, network, min(training.averaging, step / (step + 10)))
+        follow(averaged, network, min(training.averaging, step / (step + 10)))
         if step % 20 == 0:
             tell("network", step / steps)
     tell("network", 1.0)
@@ -159,31 +160,6 @@ def _prepared(crops: NDArray[np.float16], scale: float) -> Tensor:
     values = torch.from_numpy(crops.astype(np.float32))
     values[:, 0] = (values[:, 0] / scale).clamp(-8, 8)
     return values.contiguous(memory_format=torch.channels_last)
-
-
-def _turned(crops: Tensor, rng: np.random.Generator) -> Tensor:
-    """Turn each cell by an angle of its own, and mirror half of them.
-
-    What was beyond the crop is 0, as an empty field.
-    """
-    angle = torch.from_numpy(rng.uniform(0, 2 * math.pi, len(crops)).astype(np.float32))
-    side = torch.from_numpy(rng.choice([-1.0, 1.0], len(crops)).astype(np.float32))
-    c, s, middle = torch.cos(angle), torch.sin(angle), torch.zeros(len(crops))
-    rows = [
-        torch.stack(row, 1) for row in ((c * side, -s, middle), (s * side, c, middle))
-    ]
-    turns = torch.stack(rows, 1)  # (B, 2, 3)
-    grid = functional.affine_grid(turns, list(crops.shape), align_corners=False)
-    turned = functional.grid_sample(crops, grid, align_corners=False)
-    return turned.contiguous(memory_format=torch.channels_last)
-
-
-def _average(averaged: nn.Module, network: nn.Module, keep: float) -> None:
-    with torch.no_grad():
-        for mean, new in zip(averaged.parameters(), network.parameters(), strict=True):
-            mean.lerp_(new, 1 - keep)
-        for mean, new in zip(averaged.buffers(), network.buffers(), strict=True):
-            mean.copy_(new)
 
 
 def _score(

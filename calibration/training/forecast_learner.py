@@ -5,20 +5,17 @@ and interval; half is the specimen of the simulated microscope. Seeds are those 
 recipe; what the card states is measured on seeds that are never trained on.
 """
 
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from acquisition.errors import BadConfig
 from acquisition.records import Tracks
 from acquisition.simulated.world import World
 from calibration.training.forecast_courses import (
@@ -45,7 +42,6 @@ AHEAD_TICKS = np.array([1, 3, 15, 60, 180])
 AHEAD_FRAMES = np.array([1, 2, 3, 5, 12])
 SPECIMEN_MINUTES = 100
 
-AnyRecipe = TypeVar("AnyRecipe", bound=Section)
 Watch = Callable[[int, int, float | None], bool]
 """Is told steps done, of how many, and the loss; says whether to go on."""
 
@@ -78,27 +74,6 @@ class Samples:
     known: NDArray[np.bool_]  # (sample, step)
     ahead: NDArray[np.float32]  # (sample, horizon, feature)
     beyond: NDArray[np.float32]  # (sample, horizon, along across), NaN: not known
-
-
-def load_forecast_recipe(path: Path, kind: type[AnyRecipe]) -> AnyRecipe:
-    """Read and check a recipe of a kind.
-
-    Raises
-    ------
-    BadConfig
-        If it is no recipe of a forecast network.
-    """
-    try:
-        return kind.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadConfig(str(path), [f"not TOML: {error}"]) from error
-    except ValidationError as error:
-        faults = [
-            f"{'.'.join(map(str, fault['loc'])) or '(whole file)'}: "
-            f"{fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors()
-        ]
-        raise BadConfig(str(path), faults) from error
 
 
 def training_courses(recipe: ForecastRecipe) -> list[Callable[[], Course]]:

@@ -33,7 +33,7 @@ CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"
 _PLATEAU_FACTOR, _STEP_FACTOR = 0.8, 0.9
 _LONGEST_GRADIENT = 1.0
-_UNREADABLE = (
+UNREADABLE = (
     RuntimeError,
     KeyError,
     ValueError,
@@ -139,7 +139,7 @@ class Training:
             "progress": asdict(self.progress),
             "memory": memory,
         }
-        _write(state, self.directory / CHECKPOINT)
+        write_state(state, self.directory / CHECKPOINT)
 
     def load(self) -> tuple[bool, torch.Tensor | None]:
         """Take up the checkpoint; tells whether there was one, and what was remembered.
@@ -160,7 +160,7 @@ class Training:
             self.scaler.load_state_dict(state["scaler"])
             self.plateau = Plateau(**state["plateau"])
             self.progress = Progress(**state["progress"])
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             first = (str(error) or "empty").splitlines()[0]
             raise BadRun(
                 f"{path}: no checkpoint of this recipe ({first}); resume with the "
@@ -178,7 +178,7 @@ class Training:
         if keeps_last or metrics.mean_f1 > self.progress.best:
             self.progress.best = metrics.mean_f1
             self.progress.since_best = 0
-            _write(self.averaged.state_dict(), self.directory / BEST)
+            write_state(self.averaged.state_dict(), self.directory / BEST)
         else:
             self.progress.since_best += 1
         return metrics
@@ -253,7 +253,8 @@ def _moved(targets: Targets, device: torch.device) -> Targets:
     return Targets(*(getattr(targets, name).to(device) for name in columns))
 
 
-def _write(state: dict[str, Any], path: Path) -> None:
+def write_state(state: dict[str, Any], path: Path) -> None:
+    """Write what torch can read again, all or nothing."""
     scratch = path.with_suffix(".part")
     torch.save(state, scratch)
     scratch.replace(path)

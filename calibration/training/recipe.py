@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -318,6 +318,9 @@ class Recipe(Section):
         return self
 
 
+AnyRecipe = TypeVar("AnyRecipe", bound=Section)
+
+
 def load_recipe(path: Path) -> Recipe:
     """Read and check a recipe.
 
@@ -326,15 +329,27 @@ def load_recipe(path: Path) -> Recipe:
     BadConfig
         With every fault and its full key path.
     """
+    return read_recipe(path, Recipe)
+
+
+def read_recipe(path: Path, kind: type[AnyRecipe]) -> AnyRecipe:
+    """Read and check a recipe of a kind.
+
+    Raises
+    ------
+    BadConfig
+        With every fault and its full key path.
+    """
     try:
-        return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise BadConfig(str(path), [f"cannot be read: {error.strerror}"]) from error
-    except tomllib.TOMLDecodeError as error:
-        raise BadConfig(str(path), [f"no TOML: {error}"]) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadConfig(str(path), [f"not TOML: {error}"]) from error
     except ValidationError as error:
         faults = [
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            f"{'.'.join(map(str, fault['loc'])) or '(whole file)'}: "
+            f"{fault['msg'].removeprefix('Value error, ')}"
             for fault in error.errors()
         ]
         raise BadConfig(str(path), faults) from error

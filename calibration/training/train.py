@@ -34,7 +34,8 @@ from calibration.training.fields import (
 from calibration.training.images import load_images
 from calibration.training.learner import CHECKPOINT, Training
 from calibration.training.mining import LossMemory, rare_class_weights
-from calibration.training.recipe import Recipe, Split, load_recipe
+from calibration.training.recipe import Recipe, Split, load_recipe, read_recipe
+from configs.section import Section
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +45,8 @@ FIELDS = "fields"
 MODEL = "model"
 _FIRST_FIELDS = 16
 """Training begins when this many fields are on disk; the others join in."""
-_POLL_S = 0.5
-_NICENESS = 10
+POLL_S = 0.5
+NICENESS = 10
 _REFRESH_STEPS = 100
 _FREE: dict[str, bool | set[str]] = {
     "compare": True,
@@ -117,13 +118,10 @@ def train(
     with joined_ranks(given.optimiser) as ranks:
         maker = None
         if ranks.leads:
-            _claim(given, output_dir, resume)
+            claim_run(given, output_dir, resume, _FREE)
             claim_folder(given.fields, fields)
-            if (
-                isinstance(recipe, Path)
-                and recipe.resolve() != (output_dir / RECIPE).resolve()
-            ):
-                shutil.copyfile(recipe, output_dir / RECIPE)
+            if isinstance(recipe, Path):
+                keep_recipe(recipe, output_dir)
             maker = _start_maker(given, fields)
         try:
             course = Course(given, output_dir, fields, ranks, watch)
@@ -134,8 +132,21 @@ def train(
                 maker.join()
 
 
-def _claim(recipe: Recipe, directory: Path, resume: bool) -> None:
-    """Make the folder, or make sure that it holds a run of this recipe."""
+def claim_run(
+    recipe: Section,
+    directory: Path,
+    resume: bool,
+    free: dict[str, bool | set[str]],
+) -> None:
+    """Make the folder, or make sure that it holds a run of this recipe.
+
+    ``free`` is what the recipe may have changed since the run began.
+
+    Raises
+    ------
+    BadRun
+        If there is a checkpoint and ``resume`` is not set, or it is of another recipe.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     if not (directory / CHECKPOINT).exists():
         return
@@ -147,13 +158,20 @@ def _claim(recipe: Recipe, directory: Path, resume: bool) -> None:
     kept = directory / RECIPE
     if not kept.exists():
         return
-    before, now = (one.model_dump(exclude=_FREE) for one in (load_recipe(kept), recipe))
+    begun = read_recipe(kept, type(recipe))
+    before, now = (one.model_dump(exclude=free) for one in (begun, recipe))
     other = [name for name in now if now[name] != before[name]]
     if other:
         raise BadRun(
             f"{directory} was begun with another recipe ({', '.join(other)} differ); "
             f"resume with {kept}, or choose another folder with --output"
         )
+
+
+def keep_recipe(recipe: Path, directory: Path) -> None:
+    """Put the file of a recipe beside the run that follows it."""
+    if recipe.resolve() != (directory / RECIPE).resolve():
+        shutil.copyfile(recipe, directory / RECIPE)
 
 
 def _start_maker(recipe: Recipe, directory: Path) -> Any:
@@ -168,7 +186,7 @@ def _generate_quietly(recipe: Recipe, directory: Path) -> None:
     """Make the fields in a process of its own, behind everything else."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training ends this process
     if hasattr(os, "nice"):  # absent on Windows
-        os.nice(_NICENESS)
+        os.nice(NICENESS)
     if recipe.fields.kept is None:
         generate(recipe.fields, directory, ("validation", "train", "test"))
     else:  # the drawing of training fields ends with the training only
@@ -247,7 +265,7 @@ class Course:
             standing = Standing("fields", len(paths) - missing, len(paths))
             if self.ranks.leads and not self.watch(standing):
                 return self.ranks.agree(False)
-            time.sleep(_POLL_S)
+            time.sleep(POLL_S)
         return self.ranks.agree(True)
 
     def _train(self) -> bool:
@@ -289,7 +307,9 @@ class Course:
         if remembered is not None:
             self.memory.restore(remembered.cpu().numpy())
         if found and self.ranks.leads:
-            self.minutes = _trim(self.directory / HISTORY, self.training.progress.step)
+            self.minutes = trim_history(
+                self.directory / HISTORY, self.training.progress.step
+            )
             logger.info("resumed at step %d", self.training.progress.step)
 
     def _weights(self, fields: list[TrainingField]) -> NDArray[np.float64] | None:
@@ -355,7 +375,7 @@ class Course:
         self.training.save(losses)
 
 
-def _trim(history: Path, step: int) -> float:
+def trim_history(history: Path, step: int) -> float:
     """Drop the rows after a checkpoint; gives the minutes of the last one kept."""
     if not history.exists():
         return 0.0

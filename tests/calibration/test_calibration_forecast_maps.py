@@ -15,7 +15,6 @@ from calibration.benchmarks.forecast_maps import (
 )
 from calibration.mask_forecast import iou
 from calibration.models.catalogue import list_models, show_model, verify_model
-from calibration.training.forecast_learner import load_forecast_recipe
 from calibration.training.forecast_map_learner import (
     MapRecipe,
     gather_maps,
@@ -23,6 +22,7 @@ from calibration.training.forecast_map_learner import (
 )
 from calibration.training.forecast_map_train import write_maps
 from calibration.training.forecast_maps import DEAD, LIVE, MapView, map_course
+from calibration.training.recipe import read_recipe
 from configs.schema import SHIPPED
 from inference.cards import MODELS
 from inference.model_folder import CARD_FILE, WEIGHTS_FILE
@@ -113,7 +113,7 @@ def test_a_recipe_that_cannot_be_trained_is_refused(
     path.write_text(f'kind = "forecast_maps"\nname = "mine"\n{said}\n')
 
     with pytest.raises(BadConfig, match=message):
-        load_forecast_recipe(path, MapRecipe)
+        read_recipe(path, MapRecipe)
 
 
 def test_a_network_is_judged_as_it_was_trained(tmp_path: Path) -> None:
@@ -152,5 +152,5 @@ def test_the_shipped_map_recipe_is_that_of_a_forecast() -> None:
     path = SHIPPED / "training" / "forecast_maps.toml"
 
     assert is_forecast(path)
-    assert load_forecast_recipe(path, MapRecipe).architecture == MapShape()
+    assert read_recipe(path, MapRecipe).architecture == MapShape()
     assert gather_maps(SMALL, lambda *_: False) is None

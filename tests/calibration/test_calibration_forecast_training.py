@@ -11,9 +11,9 @@ from calibration.training.forecast_learner import (
     ForecastRecipe,
     gather,
     learn,
-    load_forecast_recipe,
 )
 from calibration.training.forecast_train import write_forecast
+from calibration.training.recipe import read_recipe
 from configs.schema import SHIPPED
 
 SHIPPED_RECIPE = SHIPPED / "training" / "forecast.toml"
@@ -65,6 +65,6 @@ def test_the_shipped_recipe_is_that_of_a_forecast(tmp_path: Path) -> None:
 
     assert is_forecast(SHIPPED_RECIPE)
     assert not is_forecast(SHIPPED / "training" / "slim.toml")
-    assert load_forecast_recipe(SHIPPED_RECIPE, ForecastRecipe).steps == 2000
+    assert read_recipe(SHIPPED_RECIPE, ForecastRecipe).steps == 2000
     with pytest.raises(BadConfig, match="colour"):
-        load_forecast_recipe(wrong, ForecastRecipe)
+        read_recipe(wrong, ForecastRecipe)
