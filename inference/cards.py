@@ -179,7 +179,7 @@ class Card(CardPart):
         """
         written: dict[str, Any] = write(self)
         if self.classifier is None:
-            del written["classifier"]
+            written.pop("classifier", None)
         return written
 
 

@@ -7,8 +7,8 @@ import torch
 
 from acquisition.errors import BadRun
 from acquisition.simulated.world import World
-from calibration.metrics.confidence import fit_temperature
 from calibration.metrics.ranking import auroc
+from calibration.training.classifier_fusion import fit_fusion
 from calibration.training.classifier_learner import ClassifierLearner, logits_of
 from calibration.training.classifier_recipe import ClassifierRecipe
 from calibration.training.classifier_samples import (
@@ -48,9 +48,9 @@ def export_classifier(
 ) -> Path:
     """Write the model of a recipe with the averaged network of a run; gives ``folder``.
 
-    The temperature is fitted on the validation cells in doubt, and P(dead) brought from
-    the share of dead among the found ones to that which the card assumes; the figures
-    are of the found cells of the test fields.
+    Network and maps are brought together on the validation cells in doubt, and P(dead)
+    from the share of dead among the found ones there to that which the card assumes;
+    the figures are of the found cells of the test fields.
 
     Raises
     ------
@@ -71,6 +71,7 @@ def export_classifier(
     weights = kept_weights(learner.averaged)
     network = as_kept(recipe, weights)
     stated = _calibrated(recipe, model, network, validation, learner.done)
+    weights["trust"] = network.trust.numpy()
     stated = with_figures(stated, network, load_found(recipe, samples, "test"))
     save_model(
         folder,
@@ -110,16 +111,22 @@ def _calibrated(
     validation: FoundCells,
     steps: int,
 ) -> Classifier:
-    """Give the part of the card, P(dead) made honest on the validation fields."""
+    """Give the part of the card, P(dead) made honest on the validation fields.
+
+    The network is made to trust the maps as they deserve it there.
+    """
     doubtful = validation.samples
-    logits = logits_of(network, doubtful, REFERENCE)
+    own = logits_of(network, doubtful, REFERENCE)
+    fusion = fit_fusion(doubtful.told, own, doubtful.dead)
+    network.trust.fill_(fusion.trust)
     assumed = model.card.training.dead_share
+    share = float(validation.dead.mean())
     return Classifier(
         base=recipe.base,
         edge_px=recipe.edge_px,
         doubt=recipe.doubt,
-        temperature=fit_temperature(logits, doubtful.dead),
-        dead_offset=offset_to(assumed, float(validation.dead.mean())),
+        temperature=fusion.temperature,
+        dead_offset=fusion.offset + offset_to(assumed, share),
         training=_training(recipe, steps, assumed),
         cells=0,
         cells_in_doubt=0,
@@ -129,7 +136,7 @@ def _calibrated(
 def offset_to(assumed: float | None, share: float) -> float:
     """Give what brings a logit from the share of the dead there to the assumed one.
 
-    Of fields with their ``share`` P(dead) is right by the temperature alone; elsewhere
+    Of fields with their ``share`` P(dead) is right as it was fitted; elsewhere
     the odds change by the ratio of the prior odds. Without an assumption, or with one
     kind of cells alone, there is nothing to bring.
     """

@@ -139,7 +139,9 @@ def generate_samples(
     """
     parent = multiprocessing.parent_process()
     wanted = [one for split in SPLITS for one in shards(recipe, directory, split)]
-    with Analyst(Inference(model=recipe.model, threads=1)) as analyst:
+    # The maps alone: the model may have a second network already.
+    settings = Inference(model=recipe.model, threads=1, closer_looks=0)
+    with Analyst(settings) as analyst:
         for shard in wanted[turn::of]:
             if shard.path.exists():
                 continue

@@ -2,7 +2,7 @@
 
 Residual blocks with squeeze-and-excitation (He et al. 2016; Hu et al. 2018) on a crop
 around the cell. What the maps of the segmentation network say of the cell is added to
-its answer, so that it learns what they miss.
+its answer, with a weight that is fitted when both have learnt.
 """
 
 import torch
@@ -68,7 +68,8 @@ class CellClassifier(nn.Module):
         self.blocks = blocks(base)
         self.drop = nn.Dropout(0.1)
         self.head = nn.Linear(8 * base, 1)
-        self.trust = nn.Parameter(torch.ones(1))
+        self.trust: Tensor
+        self.register_buffer("trust", torch.zeros(1))  # it learns without the maps
 
     def forward(self, crops: Tensor, told: Tensor) -> Tensor:
         """Give the logits."""

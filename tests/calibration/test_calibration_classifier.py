@@ -14,6 +14,7 @@ from app.train_classifier import is_classifier
 from calibration.metrics.confidence import dead_probability
 from calibration.models.analyst import Analyst
 from calibration.training.classifier_export import as_kept, offset_to
+from calibration.training.classifier_fusion import fit_fusion
 from calibration.training.classifier_learner import ClassifierLearner, log_loss
 from calibration.training.classifier_recipe import ClassifierRecipe
 from calibration.training.classifier_samples import (
@@ -276,3 +277,26 @@ def test_the_offset_brings_the_share_of_the_dead() -> None:
     assert shifted == pytest.approx([0.25])
     assert offset_to(0.25, 0.25) == pytest.approx(0.0)
     assert offset_to(None, 0.5) == offset_to(0.25, 0.0) == 0.0
+
+
+def test_both_logits_are_weighed_as_they_deserve() -> None:
+    """From logits that add up to the truth with weights 1 and 2 these come back."""
+    rng = np.random.default_rng(2)
+    told, own = rng.normal(0, 1.5, (2, 40_000))
+    dead = rng.random(40_000) < 1 / (1 + np.exp(-(told + 2 * own - 0.5)))
+
+    fusion = fit_fusion(told, own, dead)
+
+    assert fusion.trust == pytest.approx(0.5, abs=0.03)
+    assert fusion.temperature == pytest.approx(0.5, abs=0.03)
+    assert fusion.offset == pytest.approx(-0.5, abs=0.05)
+
+
+def test_a_network_that_adds_nothing_is_no_second_network() -> None:
+    """Where its answers point the wrong way the export says so."""
+    rng = np.random.default_rng(2)
+    told = rng.normal(0, 1.5, 5_000)
+    dead = rng.random(5_000) < 1 / (1 + np.exp(-told))
+
+    with pytest.raises(BadRun, match="train it longer"):
+        fit_fusion(told, -told + rng.normal(0, 1, 5_000) - 3 * dead, dead)

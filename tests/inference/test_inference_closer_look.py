@@ -42,6 +42,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     shipped = load_model("slim")
     torch.manual_seed(3)
     network = CellClassifier(8).eval()
+    network.trust.fill_(0.7)
     part = Classifier(
         base=8,
         edge_px=EDGE,
