@@ -21,6 +21,15 @@ Width = Annotated[int, Field(ge=8, le=1280, multiple_of=8)]
 Attention = Literal["none", "window", "pooled", "full"]
 Norm = Literal["batch", "instance"]
 PerStep = tuple[Width, Width, Width, Width, Width]
+PerSkip = tuple[Width, Width, Width, Width]
+EncoderName = Literal[
+    "densenet121",
+    "inception_v3",
+    "vgg16",
+    "mobilenet_v2",
+    "resnet50",
+    "efficientnet_b0",
+]
 
 
 class _Shape(BaseModel):
@@ -96,6 +105,27 @@ class VGGUNetShape(_Shape):
     """Keep the encoder as it is in training; of use with weights from elsewhere."""
 
 
+class GatedUNetShape(_Shape):
+    """Arguments of :class:`inference.nets.gated_unet.GatedUNet`."""
+
+    kind: Literal["gated_unet"] = "gated_unet"
+    decoder: PerSkip = (256, 128, 64, 32)
+    """Channels of each step upwards, the coarsest first."""
+    frozen_encoder: bool = False
+    """Keep the encoder as it is in training; of use with weights from elsewhere."""
+
+
+class EncoderUNetShape(_Shape):
+    """Arguments of :class:`inference.nets.encoder_unet.EncoderUNet`."""
+
+    kind: Literal["encoder_unet"] = "encoder_unet"
+    encoder: EncoderName = "densenet121"
+    decoder: PerSkip = (512, 256, 128, 64)
+    """Channels of each step upwards that joins features, the coarsest first."""
+    frozen_encoder: bool = False
+    """Keep the encoder, its running statistics too, as it is in training."""
+
+
 class ViTUNetShape(_Shape):
     """Arguments of :class:`inference.nets.vit_unet.ViTUNet`."""
 
@@ -117,15 +147,22 @@ Architecture = Annotated[
     | Annotated[AttentionUNetShape, Tag("attention_unet")]
     | Annotated[UNetShape, Tag("unet")]
     | Annotated[VGGUNetShape, Tag("vgg_unet")]
+    | Annotated[GatedUNetShape, Tag("gated_unet")]
+    | Annotated[EncoderUNetShape, Tag("encoder_unet")]
     | Annotated[ViTUNetShape, Tag("vit_unet")],
     Discriminator(
         _kind,
         custom_error_type="unknown_network",
         custom_error_message=(
-            "kind is none of stem_unet, eunet, attention_unet, unet, vgg_unet, vit_unet"
+            "kind is none of stem_unet, eunet, attention_unet, unet, vgg_unet, "
+            "gated_unet, encoder_unet, vit_unet"
         ),
     ),
 ]
+
+
+WITH_ENCODER = ("eunet", "vgg_unet", "gated_unet", "encoder_unet")
+"""Kinds whose encoder may begin with published weights."""
 
 
 def _check_stride(stride: int) -> None:

@@ -1,9 +1,9 @@
 """Weights of an encoder from a file that the user gives, such as those of ImageNet.
 
-Nothing is fetched, and every encoder also trains from random numbers. Published
-EfficientNet and VGG16 files fit: what serves their classifier is left out, and the
-kernels of the first layer are summed over the three colours, which is the same as
-showing the grey image in each of them.
+Nothing is fetched, and every encoder also trains from random numbers. Published files
+of torch fit: what serves their classifier is left out, and the kernels of the first
+layer are summed over the three colours, which is the same as showing the grey image in
+each of them.
 """
 
 import pickle
@@ -14,14 +14,23 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from acquisition.errors import BadModel
+from inference.nets.encoder_unet import EncoderUNet
+from inference.nets.encoders import DenseNet121, EfficientNetB0, ResNet50
 from inference.nets.eunet import EUNet
+from inference.nets.gated_unet import GatedUNet
+from inference.nets.vgg16 import VGG16
 from inference.nets.vgg_unet import VGGUNet
 
+Encoded = EUNet | VGGUNet | GatedUNet | EncoderUNet
+"""Networks whose encoder is a published one."""
 
-def load_encoder(network: EUNet | VGGUNet, path: Path) -> None:
+_OLD_NUMBER = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
+
+
+def load_encoder(network: Encoded, path: Path) -> None:
     """Copy the weights of an encoder, all or none.
 
     Raises
@@ -29,11 +38,12 @@ def load_encoder(network: EUNet | VGGUNet, path: Path) -> None:
     BadModel
         If the file cannot be read, or holds another encoder.
     """
-    given = _read(path)
+    # Old files of DenseNet write norm.1 where newer ones write norm1.
+    given = {_OLD_NUMBER.sub(r"\1\2.", name): t for name, t in _read(path).items()}
     wanted = network.encoder.state_dict()
     fitting: dict[str, Tensor] = {}
     for name, tensor in wanted.items():
-        found = given.get(_published_name(network, name))
+        found = given.get(published_name(network.encoder, name))
         if found is None:
             continue
         if found.ndim == 4 and found.shape[1] == 3 and tensor.shape[1] == 1:
@@ -54,10 +64,15 @@ def load_encoder(network: EUNet | VGGUNet, path: Path) -> None:
     network.encoder.load_state_dict({**wanted, **fitting})
 
 
-def _published_name(network: EUNet | VGGUNet, name: str) -> str:
-    """Give the name of a weight in published files."""
-    if isinstance(network, VGGUNet):
-        return f"features.{name}"
+def published_name(encoder: nn.Module, name: str) -> str:
+    """Give the name that a weight of an encoder has in published files."""
+    match encoder:
+        case VGG16():
+            return f"features.{name}"
+        case DenseNet121():
+            return name.replace(".layers.", ".")
+        case ResNet50() | EfficientNetB0():
+            name = name.removeprefix("network.")
     return re.sub(r"^_blocks\.\d+\.", "_blocks.", name)  # blocks are not in stages
 
 

@@ -16,7 +16,9 @@ from acquisition.errors import BadModel
 from inference.architectures import (
     Architecture,
     AttentionUNetShape,
+    EncoderUNetShape,
     EUNetShape,
+    GatedUNetShape,
     StemUNetShape,
     UNetShape,
     VGGUNetShape,
@@ -24,7 +26,9 @@ from inference.architectures import (
 )
 from inference.cards import Card
 from inference.nets.attention_unet import AttentionUNet
+from inference.nets.encoder_unet import EncoderUNet
 from inference.nets.eunet import EUNet
+from inference.nets.gated_unet import GatedUNet
 from inference.nets.stem_unet import PLANES, StemUNet
 from inference.nets.unet import UNet
 from inference.nets.vgg_unet import VGGUNet
@@ -32,7 +36,7 @@ from inference.nets.vit_unet import ViTUNet
 
 Folding = StemUNet | AttentionUNet
 """Networks that give their planes before they are unfolded, too."""
-Network = Folding | EUNet | UNet | VGGUNet | ViTUNet
+Network = Folding | EUNet | UNet | VGGUNet | GatedUNet | EncoderUNet | ViTUNet
 
 
 class Graph(nn.Module):
@@ -93,6 +97,10 @@ def build_network(shape: Architecture, planes: int = PLANES) -> Network:
             return UNet(shape, planes)
         case VGGUNetShape():
             return VGGUNet(shape, planes)
+        case GatedUNetShape():
+            return GatedUNet(shape, planes)
+        case EncoderUNetShape():
+            return EncoderUNet(shape, planes)
         case ViTUNetShape():
             return ViTUNet(shape, planes)
 

@@ -2,55 +2,27 @@
 
 The encoder is that of Simonyan and Zisserman (2015) without its classifier; it may be
 frozen. A step upwards is a transposed convolution, an attention gate on the features
-from the encoder (Oktay et al. 2018), a residual block, an added 1 x 1 convolution that
-stresses what matters, and spatial dropout, which grows with depth. Features are taken
-after each of the five poolings, so the last step has none to join.
+from the encoder, a residual block, an added 1 x 1 convolution that stresses what
+matters, and spatial dropout, which grows with depth. Features are taken after each of
+the five poolings, so the last step has none to join.
 """
 
 import torch
 from torch import Tensor, nn
 
 from inference.architectures import Norm, VGGUNetShape
+from inference.nets.attention_gate import AttentionGate
 from inference.nets.stem_unet import PLANES
+from inference.nets.vgg16 import VGG16
 
-_LEVELS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-"""Channels of the convolutions of VGG16; each row ends in a pooling."""
 _DROPOUT = (0.4, 0.35, 0.3, 0.25, 0.2)
 """Of each step upwards, the coarsest first."""
-
-
-def _encoder() -> nn.Sequential:
-    """Make VGG16, numbered as the published weights are."""
-    layers: list[nn.Module] = []
-    inputs = 1
-    for widths in _LEVELS:
-        for width in widths:
-            layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.ReLU(inplace=True)]
-            inputs = width
-        layers.append(nn.MaxPool2d(2))
-    return nn.Sequential(*layers)
 
 
 def _norm(kind: Norm, width: int) -> nn.Module:
     if kind == "batch":
         return nn.BatchNorm2d(width)
     return nn.InstanceNorm2d(width, affine=True)
-
-
-class AttentionGate(nn.Module):
-    """Weight features x by sigmoid(conv(ReLU(conv(x) + conv(g)))), g the way up."""
-
-    def __init__(self, features: int, signal: int) -> None:
-        super().__init__()
-        inner = features // 2
-        self.of_features = nn.Conv2d(features, inner, kernel_size=1)
-        self.of_signal = nn.Conv2d(signal, inner, kernel_size=1)
-        self.weight = nn.Conv2d(inner, 1, kernel_size=1)
-
-    def forward(self, x: Tensor, g: Tensor) -> Tensor:
-        """Give the weighted features; x and g have the same size."""
-        both = torch.relu(self.of_features(x) + self.of_signal(g))  # (B, C/2, h, w)
-        return x * torch.sigmoid(self.weight(both))  # (B, C, h, w)
 
 
 class Residual(nn.Module):
@@ -109,8 +81,8 @@ class VGGUNet(nn.Module):
 
     def __init__(self, shape: VGGUNetShape, planes: int = PLANES) -> None:
         super().__init__()
-        self.encoder = _encoder().requires_grad_(not shape.frozen_encoder)
-        pooled = [widths[-1] for widths in _LEVELS]
+        self.encoder = VGG16().requires_grad_(not shape.frozen_encoder)
+        pooled = VGG16.widths
         self.up = nn.ModuleList(
             map(
                 Step,
@@ -125,13 +97,8 @@ class VGGUNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Give the planes."""
-        x = image
-        pooled: list[Tensor] = []
-        for layer in self.encoder:
-            x = layer(x)
-            if isinstance(layer, nn.MaxPool2d):
-                pooled.append(x)  # strides 2, 4, 8, 16, 32
-        joined = [*reversed(pooled[:-1]), None]
+        *pooled, x = self.encoder(image)  # strides 2, 4, 8, 16; 32
+        joined = [*reversed(pooled), None]
         for step, features in zip(self.up, joined, strict=True):
             x = step(x, features)
         return self.head(x)

@@ -11,7 +11,9 @@ from acquisition.errors import BadModel
 from inference.architectures import (
     Architecture,
     AttentionUNetShape,
+    EncoderUNetShape,
     EUNetShape,
+    GatedUNetShape,
     StemUNetShape,
     UNetShape,
     VGGUNetShape,
@@ -29,6 +31,8 @@ EVERY_KIND = [
     AttentionUNetShape(attention=("none", "window", "pooled", "full")),
     UNetShape(widths=(16, 32)),
     VGGUNetShape(norms=("batch", "batch", "batch", "instance", "instance")),
+    GatedUNetShape(decoder=(128, 64, 32, 16), frozen_encoder=True),
+    EncoderUNetShape(encoder="inception_v3", frozen_encoder=True),
     ViTUNetShape(size="base"),
 ]
 
@@ -65,6 +69,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "unknown kind": ({"kind": "my_net"}, "none of stem_unet, eunet"),
     "foreign argument": ({"kind": "unet", "stem": 4}, "Extra inputs"),
     "unknown encoder": ({"kind": "eunet", "encoder": "b8"}, "'b0'"),
+    "no published encoder": (
+        {"kind": "encoder_unet", "encoder": "resnet18"},
+        "'densenet121', 'inception_v3', 'vgg16'",
+    ),
     "short decoder": ({"kind": "eunet", "decoder": [64, 32]}, "Field required"),
     "odd width": ({"kind": "unet", "widths": [12, 24]}, "multiple of 8"),
     "too many levels": (

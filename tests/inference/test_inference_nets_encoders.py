@@ -10,37 +10,106 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from acquisition.errors import BadModel
-from inference.architectures import EUNetShape, VGGUNetShape
-from inference.nets.encoder_weights import load_encoder
+from inference.architectures import (
+    EncoderName,
+    EncoderUNetShape,
+    EUNetShape,
+    GatedUNetShape,
+    VGGUNetShape,
+)
+from inference.nets.attention_gate import AttentionGate
+from inference.nets.encoder_unet import EncoderUNet
+from inference.nets.encoder_weights import Encoded, load_encoder, published_name
+from inference.nets.encoders import build_encoder
 from inference.nets.eunet import EUNet
-from inference.nets.vgg_unet import AttentionGate, VGGUNet
+from inference.nets.gated_unet import GatedUNet
+from inference.nets.vgg_unet import VGGUNet
 
 SMALL = VGGUNetShape(decoder=(32, 16, 16, 8, 8))
 
 
-def published(network: EUNet | VGGUNet) -> dict[str, Tensor]:
+# Names and shapes in files of torch: the first layer, and what is named oddly.
+PUBLISHED: dict[EncoderName, dict[str, tuple[int, ...]]] = {
+    "densenet121": {
+        "features.conv0.weight": (64, 3, 7, 7),
+        "features.denseblock3.denselayer24.norm2.running_var": (128,),
+        "features.transition1.conv.weight": (128, 256, 1, 1),
+        "features.norm5.bias": (1024,),
+    },
+    "inception_v3": {
+        "Conv2d_1a_3x3.conv.weight": (32, 3, 3, 3),
+        "Mixed_5b.branch3x3dbl_3.bn.bias": (96,),
+        "Mixed_6a.branch3x3.conv.weight": (384, 288, 3, 3),
+        "Mixed_6c.branch7x7dbl_5.conv.weight": (192, 160, 1, 7),
+        "Mixed_7a.branch7x7x3_4.conv.weight": (192, 192, 3, 3),
+        "Mixed_7c.branch3x3dbl_3b.conv.weight": (384, 384, 3, 1),
+    },
+    "vgg16": {"features.0.weight": (64, 3, 3, 3), "features.28.bias": (512,)},
+    "mobilenet_v2": {
+        "features.0.0.weight": (32, 3, 3, 3),
+        "features.1.conv.1.weight": (16, 32, 1, 1),
+        "features.2.conv.1.0.weight": (96, 1, 3, 3),
+        "features.17.conv.3.running_mean": (320,),
+        "features.18.1.bias": (1280,),
+    },
+    "resnet50": {
+        "conv1.weight": (64, 3, 7, 7),
+        "layer2.0.downsample.0.weight": (512, 256, 1, 1),
+        "layer4.2.bn3.running_mean": (2048,),
+    },
+    "efficientnet_b0": {
+        "_conv_stem.weight": (32, 3, 3, 3),
+        "_blocks.15._project_conv.weight": (320, 1152, 1, 1),
+        "_conv_head.weight": (1280, 320, 1, 1),
+    },
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_weights_have_their_published_names(name: EncoderName) -> None:
+    """Each weight is looked for under the name it has in files of torch."""
+    with torch.device("meta"):
+        encoder = build_encoder(name)
+
+    found = {
+        published_name(encoder, own): tuple(tensor.shape)
+        for own, tensor in encoder.state_dict().items()
+    }
+
+    for wanted, (outputs, inputs, *rest) in (
+        (wanted, (*shape, 0)) for wanted, shape in PUBLISHED[name].items()
+    ):
+        grey = (outputs, 1 if inputs == 3 else inputs, *rest)
+        assert (*found[wanted], 0) == grey
+
+
+def published(network: Encoded) -> dict[str, Tensor]:
     """Give an encoder as such files are: three colours, with a classifier."""
     colours = {}
     for name, tensor in network.encoder.state_dict().items():
-        if tensor.ndim == 4 and tensor.shape[1] == 1 and "depthwise" not in name:
+        if tensor.ndim == 4 and tensor.shape[1] == 1 and not name.endswith(DEPTHWISE):
             tensor = tensor.repeat(1, 3, 1, 1) / 3
-        if isinstance(network, VGGUNet):
-            colours[f"features.{name}"] = tensor
-        else:
-            colours[re.sub(r"_blocks\.\d+\.", "_blocks.", name)] = tensor
+        colours[published_name(network.encoder, name)] = tensor
     return colours | {"_fc.weight": torch.zeros(3, 4)}
 
 
-def make(kind: str, seed: int) -> EUNet | VGGUNet:
+DEPTHWISE = ("_depthwise_conv.weight", "conv.0.0.weight", "conv.1.0.weight")
+
+
+def make(kind: str, seed: int) -> Encoded:
     """Make a network from a seed."""
     torch.manual_seed(seed)
     if kind == "vgg":
         return VGGUNet(SMALL).eval()
-    return EUNet(EUNetShape(decoder=(32, 16, 16, 8, 8))).eval()
+    if kind == "eunet":
+        return EUNet(EUNetShape(decoder=(32, 16, 16, 8, 8))).eval()
+    shape = {"encoder": kind, "decoder": (16, 16, 8, 8)}
+    return EncoderUNet(EncoderUNetShape.model_validate(shape)).eval()
 
 
 @pytest.mark.parametrize(
-    ("kind", "suffix"), [("eunet", ".pth"), ("vgg", ".safetensors")]
+    ("kind", "suffix"),
+    [("eunet", ".pth"), ("vgg", ".safetensors"), ("mobilenet_v2", ".pth")],
 )
 def test_an_encoder_starts_from_a_file(tmp_path: Path, kind: str, suffix: str) -> None:
     """A published file of either form fills the whole encoder."""
@@ -66,6 +135,23 @@ def test_a_file_of_another_encoder_is_refused(tmp_path: Path) -> None:
         load_encoder(network, path)
 
     assert torch.equal(network.encoder[0].weight, before)
+
+
+def test_old_files_of_densenet_are_read(tmp_path: Path) -> None:
+    """They number norms and convolutions behind a point."""
+    path, given = tmp_path / "old.pth", make("densenet121", 0)
+    network = make("densenet121", 1)
+    old = {
+        re.sub(r"(layer\d+\.\w+)([12])\.", r"\1.\2.", name): tensor
+        for name, tensor in published(given).items()
+    }
+    torch.save(old, path)
+
+    load_encoder(network, path)
+
+    assert "features.denseblock1.denselayer1.norm.1.weight" in old
+    for name, tensor in given.encoder.state_dict().items():
+        torch.testing.assert_close(network.encoder.state_dict()[name], tensor)
 
 
 class _Malicious:
@@ -96,6 +182,42 @@ def test_a_frozen_encoder_stays_as_it_is() -> None:
     assert torch.equal(network.encoder[0].weight, before)
     assert all(weight.grad is None for weight in network.encoder.parameters())
     assert network.head.weight.grad is not None
+
+
+@pytest.mark.parametrize("name", ["densenet121", "resnet50", "efficientnet_b0"])
+def test_a_frozen_encoder_keeps_its_statistics(name: EncoderName) -> None:
+    """In training its normalisation stays as it is; the decoder's follows."""
+    network = EncoderUNet(EncoderUNetShape(encoder=name, frozen_encoder=True)).train()
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+
+    network(torch.randn(2, 1, 32, 32))
+
+    moved = {
+        k for k, v in network.state_dict().items() if not torch.equal(v, before[k])
+    }
+    assert moved
+    assert not any(k.startswith("encoder.") for k in moved)
+    assert network.head.training
+    assert not network.eval().head.training
+
+
+@torch.no_grad()
+def test_every_gate_before_the_poolings_matters() -> None:
+    """Each of the four runs once an image; with any of them shut the planes differ."""
+    torch.manual_seed(0)
+    network = GatedUNet(GatedUNetShape(decoder=(16, 16, 8, 8))).eval()
+    gates = [m for m in network.modules() if isinstance(m, AttentionGate)]
+    image, runs = torch.randn(1, 1, 32, 32), []
+    for gate in gates:
+        gate.register_forward_hook(lambda m, _i, _o: runs.append(m))
+
+    planes = network(image)
+
+    assert len(runs) == len(set(runs)) == len(gates) == 4
+    for gate in gates:
+        shut = gate.register_forward_hook(lambda _m, _i, out: 0 * out)
+        assert not torch.equal(network(image), planes)
+        shut.remove()
 
 
 @torch.no_grad()

@@ -1,5 +1,7 @@
 """Every kind of network: planes, the graph around it, and the way into an engine."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,10 @@ from torch import Tensor, nn
 from inference.architectures import (
     Architecture,
     AttentionUNetShape,
+    EncoderName,
+    EncoderUNetShape,
     EUNetShape,
+    GatedUNetShape,
     StemUNetShape,
     UNetShape,
     VGGUNetShape,
@@ -26,7 +31,11 @@ TINY: dict[str, Architecture] = {
         stem=2, widths=(8, 16, 16), attention=("window", "pooled", "full")
     ),
     "vgg_unet": VGGUNetShape(decoder=(32, 16, 16, 8, 8)),
+    "gated_unet": GatedUNetShape(decoder=(16, 16, 8, 8)),
     "vit_unet": ViTUNetShape(),
+} | {
+    name: EncoderUNetShape(encoder=name, decoder=(16, 16, 8, 8))
+    for name in get_args(EncoderName)
 }
 FRAME = torch.randint(
     16_000, 17_000, (1, 1, 64, 96), generator=torch.Generator().manual_seed(0)
@@ -100,10 +109,11 @@ def test_graph_decides_as_the_planes_of_every_network_say(name: str) -> None:
     torch.testing.assert_close(maps[2], torch.round(255 * planes[3].clamp(0, 1)))
 
 
-def test_no_weight_is_idle() -> None:
+@pytest.mark.parametrize("name", ["eunet", "gated_unet", *get_args(EncoderName)])
+def test_no_weight_is_idle(name: str) -> None:
     """A loss on the planes reaches every weight, so none is shipped for nothing."""
     torch.manual_seed(0)
-    network = build_network(TINY["eunet"]).train()
+    network = build_network(TINY[name]).train()
 
     network(torch.randn(2, 1, 32, 32)).square().mean().backward()
     idle = [n for n, weight in network.named_parameters() if weight.grad is None]

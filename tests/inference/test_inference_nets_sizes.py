@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -10,13 +11,17 @@ from acquisition.errors import BadModel
 from inference.architectures import (
     Architecture,
     AttentionUNetShape,
+    EncoderName,
+    EncoderUNetShape,
     EUNetShape,
+    GatedUNetShape,
     StemUNetShape,
     UNetShape,
     VGGUNetShape,
     ViTUNetShape,
 )
 from inference.nets.cost import network_cost
+from inference.nets.encoders import build_encoder
 from inference.nets.graph import build_network
 
 # Parameters of the published classifiers, by encoder, with 1000 classes
@@ -65,13 +70,51 @@ def test_efficientnet_features_are_those_of_the_paper() -> None:
     assert [f.shape[2] for f in features] == [32, 16, 8, 4, 2]
 
 
-def test_brightfield_network_has_its_published_size() -> None:
-    """28.85 million parameters, 14.1 million of them trained with a frozen encoder."""
-    cost = network_cost(VGGUNetShape(frozen_encoder=True), (256, 256))
+@pytest.mark.parametrize(
+    ("shape", "whole", "trained"),
+    [
+        (EncoderUNetShape(frozen_encoder=True), 22.7e6, 15.7e6),
+        (GatedUNetShape(frozen_encoder=True), 18.8e6, 4.09e6),
+        (VGGUNetShape(frozen_encoder=True), 28.85e6, 14.1e6),
+    ],
+    ids=["DenseNet121", "VGG16 before its poolings", "VGG16"],
+)
+def test_brightfield_networks_have_their_published_size(
+    shape: Architecture, whole: float, trained: float
+) -> None:
+    """The whole, and what is trained with a frozen encoder, are within 5 %."""
+    cost = network_cost(shape, (256, 256))
 
-    assert cost.parameters == pytest.approx(28.85e6, rel=0.05)
-    assert cost.trainable == pytest.approx(14.1e6, rel=0.05)
-    assert cost.parameters - cost.trainable == pytest.approx(14.71e6, rel=0.01)
+    assert cost.parameters == pytest.approx(whole, rel=0.05)
+    assert cost.trainable == pytest.approx(trained, rel=0.05)
+
+
+# Weights and running statistics without a classifier, in millions, as the table of
+# the study implies them.
+ENCODERS: dict[EncoderName, float] = {
+    "densenet121": 7.05,
+    "inception_v3": 21.80,
+    "vgg16": 14.72,
+    "mobilenet_v2": 2.26,
+    "resnet50": 23.59,
+    "efficientnet_b0": 4.05,
+}
+
+
+@pytest.mark.parametrize("encoder", get_args(EncoderName))
+def test_encoders_of_the_study_have_their_published_size(encoder: EncoderName) -> None:
+    """Each is within 2 %, and its five features lie at strides of 2 to 32."""
+    with torch.device("meta"):
+        found = build_encoder(encoder).eval()
+        features = found(torch.empty(1, 1, 64, 96))
+    size = counted(found) + sum(
+        one.numel() for one in found.buffers() if one.is_floating_point()
+    )
+
+    assert size == pytest.approx(1e6 * ENCODERS[encoder], rel=0.02)
+    assert [f.shape[1] for f in features] == list(found.widths)
+    assert [f.shape[2] for f in features] == [32, 16, 8, 4, 2]
+    assert [f.shape[3] for f in features] == [48, 24, 12, 6, 3]
 
 
 @pytest.mark.parametrize(
