@@ -226,14 +226,14 @@ def _build(options: argparse.Namespace) -> Answer:
 
 
 def _compare(options: argparse.Namespace) -> Answer:
-    from app.models import compare, compare_recipe, comparison_pages
+    from app.models import compare, compare_recipe, comparison_pages, network_pages
 
     if options.recipe is not None:
         if options.names:
             raise BadInput("models compare: give two models, or --recipe, not both")
         result = compare_recipe(options.recipe, options.output, options.scale)
         code = INTERRUPTED if result["state"] == "interrupted" else DONE
-        return Answer(code, result, rows_text(result["rows"]))
+        return Answer(code, result, pages_text(network_pages(result)))
     if len(options.names) != 2:
         raise BadInput(
             f"models compare: two models are wanted, the present one and the new one "

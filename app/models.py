@@ -11,6 +11,7 @@ from app.simulate import interruptible
 from app.train import DEFAULT_FOLDER, Shown, find_recipe, training_bar
 from calibration.models.analyst import Analyst
 from calibration.models.harness import compare_networks
+from calibration.models.learning import LEARNING
 from calibration.models.promotion import compare_rows
 from calibration.models.worlds import evaluate_worlds, find_worlds
 from calibration.training.recipe import load_recipe
@@ -126,6 +127,17 @@ def compare_recipe(
         "output": str(folder),
         "rows": rows,
     }
+
+
+def network_pages(
+    result: dict[str, Any],
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Give what is printed of a comparison of networks."""
+    rows = result["rows"]
+    shown = [{k: v for k, v in row.items() if k not in LEARNING} for row in rows]
+    yield "quality on the test fields, and cost", shown
+    learned = [{key: row[key] for key in ("name", *LEARNING)} for row in rows]
+    yield "how they learned: cell pixels at the last evaluation", learned
 
 
 def comparison_pages(

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from acquisition.errors import BadConfig, RunFailed
+from calibration.models.learning import learning_figures
 from calibration.training.batches import BatchMaker, Draws, Pool
 from calibration.training.export import NORMALISATION
 from calibration.training.fields import field_path
@@ -55,6 +56,7 @@ def budget(recipe: Recipe, candidate: Candidate, scale: float) -> Recipe:
         update={
             "name": candidate.name,
             "network": candidate.network,
+            "encoder": candidate.encoder,
             "fields": recipe.fields.model_copy(update={"train": train_fields}),
             "optimiser": recipe.optimiser.model_copy(update=longer),
         }
@@ -104,7 +106,8 @@ def compare_networks(
 def _row(recipe: Recipe, place: Path, model: Path) -> dict[str, Any]:
     """Give the quality on the test fields, and what it took."""
     (figures, *_) = load_card(model).simulated
-    history = (place / HISTORY).read_text(encoding="utf-8").splitlines()
+    lines = (place / HISTORY).read_text(encoding="utf-8").splitlines()
+    history = [json.loads(line) for line in lines]
     live, dead = figures.object_f1_live_25, figures.object_f1_dead_25
     known = live is not None and dead is not None
     frame = (recipe.compare.frame_px, recipe.compare.frame_px)
@@ -119,8 +122,9 @@ def _row(recipe: Recipe, place: Path, model: Path) -> dict[str, Any]:
         "parameters": cost.parameters,
         "gflop": cost.gflop,
         "steps": recipe.optimiser.steps,
-        "minutes": json.loads(history[-1])["minutes"],
+        "minutes": history[-1]["minutes"],
         "n_objects": figures.objects_live + figures.objects_dead,
+        **learning_figures(history),
     }
 
 
@@ -191,7 +195,9 @@ def _train_once(recipe: Recipe, fields: Path) -> None:
     pool = Pool([field_path(fields, seed)])
     draws = Draws(recipe.optimiser.batch, recipe.seed)
     maker = BatchMaker(pool, recipe.augmentation, NORMALISATION, draws)
-    Training(recipe, fields).step(maker.make(0))
+    # What an encoder begins with changes neither time nor memory.
+    plain = recipe.model_copy(update={"encoder": None})
+    Training(plain, fields).step(maker.make(0))
 
 
 def _peak_mb() -> float | None:

@@ -12,7 +12,8 @@ from calibration.metrics.objects import object_f1, tabulate_calls
 from calibration.metrics.ranking import auroc
 from calibration.training.devices import PROCESSOR, Device
 from calibration.training.fields import TrainingField, object_classes
-from calibration.training.losses import object_logits
+from calibration.training.losses import class_loss, object_logits
+from calibration.training.recipe import Losses
 from inference.cards import Normalisation
 
 _MIN_OBJECT_PX = 100
@@ -25,6 +26,7 @@ class ObjectScores:
     logit: NDArray[np.float64]  # (object,) mean logit (dead - live)
     dead: NDArray[np.bool_]  # (object,)
     foreground_iou: float  # of cell against background, over all fields
+    pixel_loss: float | None = None  # mean over the fields, where it was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class ObjectMetrics:
     foreground_iou: float
     objects_live: int
     objects_dead: int
+    pixel_loss_validation: float | None
+    pixel_f1_validation: float  # of cell against background
 
     @property
     def mean_f1(self) -> float:
@@ -49,9 +53,14 @@ def score_objects(
     fields: list[TrainingField],
     normalisation: Normalisation,
     device: Device = PROCESSOR,
+    losses: Losses | None = None,
 ) -> ObjectScores:
-    """Run the network on whole fields and gather the logits of their cells."""
+    """Run the network on whole fields and gather the logits of their cells.
+
+    With ``losses`` the loss on their pixels is told, too.
+    """
     logits: list[NDArray[np.float64]] = []
+    pixel_losses: list[float] = []
     dead: list[NDArray[np.bool_]] = []
     common_px = either_px = 0
     for field in fields:
@@ -63,11 +72,18 @@ def score_objects(
         logits.append(means.numpy()[kept].astype(np.float64))
         dead.append(field.states[1:][kept] == CellState.DEAD)
         found = (planes[1:3].amax(dim=0) > planes[0]).numpy()
-        cell = object_classes(field) > 0
+        classes = object_classes(field)
+        cell = classes > 0
+        if losses is not None:
+            truth = torch.from_numpy(classes.astype(np.int64))[None]
+            pixel_losses.append(float(class_loss(planes[None, :3], truth, losses)))
         common_px += int(np.count_nonzero(found & cell))
         either_px += int(np.count_nonzero(found | cell))
     return ObjectScores(
-        np.concatenate(logits), np.concatenate(dead), common_px / max(either_px, 1)
+        np.concatenate(logits),
+        np.concatenate(dead),
+        common_px / max(either_px, 1),
+        sum(pixel_losses) / len(pixel_losses) if pixel_losses else None,
     )
 
 
@@ -95,4 +111,6 @@ def object_metrics(scores: ObjectScores) -> ObjectMetrics:
         foreground_iou=scores.foreground_iou,
         objects_live=int(np.count_nonzero(~scores.dead)),
         objects_dead=int(np.count_nonzero(scores.dead)),
+        pixel_loss_validation=scores.pixel_loss,
+        pixel_f1_validation=2 * scores.foreground_iou / (1 + scores.foreground_iou),
     )

@@ -18,16 +18,15 @@ from calibration.training.devices import Device, Ranks, choose_device
 from calibration.training.evaluation import ObjectMetrics, object_metrics, score_objects
 from calibration.training.export import ENCODER, NORMALISATION
 from calibration.training.fields import TrainingField
-from calibration.training.losses import Targets, loss_parts
+from calibration.training.losses import IGNORED, Targets, loss_parts
 from calibration.training.optimisers import Optimisers
 from calibration.training.recipe import Optimiser, Recipe
 from calibration.training.schedules import Plateau, cosine, step_decay, warm_up
+from inference.architectures import WITH_ENCODER
 from inference.cards import load_model
 from inference.model_folder import sha256
-from inference.nets.encoder_weights import load_encoder
-from inference.nets.eunet import EUNet
+from inference.nets.encoder_weights import Encoded, load_encoder
 from inference.nets.graph import build_network
-from inference.nets.vgg_unet import VGGUNet
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"
@@ -51,6 +50,21 @@ class Progress:
     step: int = 0
     best: float = -1.0
     since_best: int = 0  # evaluations
+    # of the batches since the last evaluation:
+    batches: int = 0
+    pixel_loss: float = 0.0  # their sum
+    common_px: int = 0  # cell, and found
+    marked_px: int = 0  # cell, plus found
+
+    def take_seen(self) -> dict[str, float]:
+        """Give loss and F1 of the pixels since the last evaluation, and forget them."""
+        seen = {
+            "pixel_loss_train": self.pixel_loss / max(self.batches, 1),
+            "pixel_f1_train": 2 * self.common_px / max(self.marked_px, 1),
+        }
+        self.batches, self.pixel_loss = 0, 0.0
+        self.common_px = self.marked_px = 0
+        return seen
 
 
 class Training:
@@ -103,6 +117,7 @@ class Training:
         self.optimisers.step(total, self.scaler, factor, _LONGEST_GRADIENT)
         self.progress.step += 1
         self._average()
+        self._note(planes.detach(), targets.classes, parts.classes.item())
         return {
             "loss": total.item(),
             "classes": parts.classes.item(),
@@ -110,6 +125,22 @@ class Training:
             "objects": parts.objects.item(),
             "rate": settings.rate * factor,
         }
+
+    def _note(
+        self, planes: torch.Tensor, classes: torch.Tensor, pixel_loss: float
+    ) -> None:
+        """Count how well the pixels of a batch were told before its step."""
+        known = classes != IGNORED
+        cell = (classes > 0) & known
+        found = (planes[:, 1:3].amax(dim=1) > planes[:, 0]) & known
+        common_px, marked_px = torch.stack(
+            [(found & cell).sum(), found.sum() + cell.sum()]
+        ).tolist()
+        progress = self.progress
+        progress.batches += 1
+        progress.pixel_loss += pixel_loss
+        progress.common_px += common_px
+        progress.marked_px += marked_px
 
     def _seen(self, batch: Batch) -> torch.Tensor:
         return batch.images.to(self.device.kind, memory_format=torch.channels_last)
@@ -171,7 +202,9 @@ class Training:
 
     def judge(self, fields: list[TrainingField]) -> ObjectMetrics:
         """Evaluate the averaged network, and keep it if the recipe wants this one."""
-        scores = score_objects(self.averaged, fields, NORMALISATION, self.device)
+        scores = score_objects(
+            self.averaged, fields, NORMALISATION, self.device, self.recipe.losses
+        )
         metrics = object_metrics(scores)
         self.plateau.judge(metrics.mean_f1)
         keeps_last = self.recipe.optimiser.keep == "last"
@@ -219,8 +252,10 @@ def begin_encoder(network: nn.Module, file: Path, directory: Path) -> None:
     BadRun
         If the network has no published encoder.
     """
-    if not isinstance(network, EUNet | VGGUNet):
-        raise BadRun("[encoder]: only an eunet or a vgg_unet has a published encoder")
+    if not isinstance(network, Encoded):
+        raise BadRun(
+            f"[encoder]: only {', '.join(WITH_ENCODER)} have a published encoder"
+        )
     load_encoder(network, file)
     directory.mkdir(parents=True, exist_ok=True)
     digest = sha256(file.read_bytes())

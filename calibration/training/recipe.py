@@ -10,7 +10,7 @@ from acquisition.errors import BadConfig
 from acquisition.simulated.world import World
 from calibration.datasets.records import Shippable
 from configs.section import Positive, Probability, Section
-from inference.architectures import Architecture, StemUNetShape
+from inference.architectures import WITH_ENCODER, Architecture, StemUNetShape
 from inference.cards import Parting
 from inference.pixels import RESAMPLING_RANGE
 
@@ -214,11 +214,31 @@ class Optimiser(Section):
     """Of the network; auto: bfloat16, on older graphics cards float16."""
 
 
+class Encoder(Section):
+    """Weights that the encoder begins with: a file of yours, nothing is fetched."""
+
+    file: str = Field(min_length=1)
+    """Safetensors, or plain tensors of torch."""
+    source: str = Field(min_length=1)
+    """As the card names them."""
+    licence: Shippable
+    """Of the file, which reaches the trained weights."""
+    copyright: str = Field(min_length=1)
+    """The notice that the licence asks to keep; it travels with the weights."""
+
+
 class Candidate(Section):
     """A network that is compared with others."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")
     network: Architecture
+    encoder: Encoder | None = None
+    """What its encoder begins with; absent: random numbers."""
+
+    @model_validator(mode="after")
+    def _has_an_encoder(self) -> "Candidate":
+        _check_encoder(self.network, self.encoder)
+        return self
 
 
 class Comparison(Section):
@@ -240,19 +260,6 @@ class Comparison(Section):
         return self
 
 
-class Encoder(Section):
-    """Weights that the encoder begins with: a file of yours, nothing is fetched."""
-
-    file: str = Field(min_length=1)
-    """Safetensors, or plain tensors of torch."""
-    source: str = Field(min_length=1)
-    """As the card names them."""
-    licence: Shippable
-    """Of the file, which reaches the trained weights."""
-    copyright: str = Field(min_length=1)
-    """The notice that the licence asks to keep; it travels with the weights."""
-
-
 class Recipe(Section):
     """A whole training run."""
 
@@ -262,8 +269,8 @@ class Recipe(Section):
     warm_start: str | None = None
     """Model (name or folder) whose weights the training begins with, where they fit."""
     encoder: Encoder | None = None
-    """What the encoder of an ``eunet`` or ``vgg_unet`` begins with; absent: random
-    numbers, or what ``warm_start`` gives."""
+    """What the encoder of the network begins with, if it has a published one; absent:
+    random numbers, or what ``warm_start`` gives."""
     fields: Fields = Fields()
     augmentation: Augmentation = Augmentation()
     drawing: Drawing = Drawing()
@@ -281,16 +288,11 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _has_an_encoder(self) -> "Recipe":
-        kind = self.network.kind
-        if self.encoder is not None and kind not in ("eunet", "vgg_unet"):
-            raise ValueError(
-                f'a network of kind "{kind}" has no published encoder: leave out '
-                "[encoder], or take an eunet or a vgg_unet"
-            )
+        _check_encoder(self.network, self.encoder)
         if self.encoder is not None and self.compare.networks:
             raise ValueError(
-                "networks that are compared all begin with random numbers: leave out "
-                "[encoder] or [[compare.networks]]"
+                "networks that are compared do not share an encoder: leave out "
+                "[encoder], or give it to one of [[compare.networks]]"
             )
         return self
 
@@ -319,6 +321,14 @@ class Recipe(Section):
 
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Section)
+
+
+def _check_encoder(network: Architecture, encoder: Encoder | None) -> None:
+    if encoder is not None and network.kind not in WITH_ENCODER:
+        raise ValueError(
+            f'a network of kind "{network.kind}" has no published encoder: leave out '
+            f"encoder, or take one of {', '.join(WITH_ENCODER)}"
+        )
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -345,6 +345,7 @@ class Course:
         metrics = self.training.judge(validation)
         minutes = self.minutes + (time.monotonic() - self._start_s) / 60
         row = {"step": step, "minutes": minutes} | parts | asdict(metrics)
+        row |= self.training.progress.take_seen()
         _record(self.directory, row)
         self._save()
         return row

@@ -8,7 +8,9 @@ import pytest
 
 from app.__main__ import main
 from app.evaluate import Trial
-from app.models import compare
+from app.models import compare, network_pages
+from app.tables import pages_text
+from calibration.models.learning import LEARNING
 from calibration.models.worlds import Effort
 from inference.cards import load_model, save_model
 from inference.model_folder import CARD_FILE
@@ -74,6 +76,17 @@ def test_a_model_is_as_good_as_itself() -> None:
     known = [one for one in result["strata"] if one["difference"] is not None]
     assert all(one["difference"] == 0 for one in known)
     assert not any(one["refused"] for one in result["strata"])
+
+
+def test_networks_are_shown_on_two_pages() -> None:
+    """First how good and how large, then how they learned; both name the network."""
+    row = {"name": "one", "instance_f1_50": 0.9} | dict.fromkeys(LEARNING, 0.25)
+
+    (_, first), (_, second) = network_pages({"rows": [row]})
+
+    assert list(first[0]) == ["name", "instance_f1_50"]
+    assert list(second[0]) == ["name", *LEARNING]
+    assert "(nothing)" in pages_text(network_pages({"rows": []}))
 
 
 @pytest.mark.parametrize(

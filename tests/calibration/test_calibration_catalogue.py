@@ -3,13 +3,15 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from pydantic import ValidationError
 
 from acquisition.errors import BadConfig, BadModel
 from calibration.models.catalogue import list_models, show_model, verify_model
 from calibration.models.harness import RESULT, budget, compare_networks, measure
+from calibration.models.learning import LEARNING, learning_figures
 from calibration.models.promotion import STRATA, compare_rows
 from calibration.training.fields import generate
 from calibration.training.recipe import (
@@ -21,7 +23,7 @@ from calibration.training.recipe import (
     Recipe,
     load_recipe,
 )
-from inference.architectures import StemUNetShape, UNetShape
+from inference.architectures import EncoderName, StemUNetShape, UNetShape
 from inference.cards import MODELS, load_model, save_model
 from inference.model_folder import CARD_FILE, WEIGHTS_FILE, Shelf
 from tracking.forecasts.card import FORECASTS
@@ -191,13 +193,64 @@ def test_the_shipped_comparison_has_the_networks_of_the_papers() -> None:
     assert {"unet", "vit_unet", "vgg_unet", "stem_unet"} < set(kinds)
 
 
+def test_the_shipped_study_has_the_encoders_of_the_paper() -> None:
+    """Six encoders under one decoder, with the loss and budget of the paper."""
+    recipe = load_recipe(Path("configs/training/encoders.toml"))
+    settings = recipe.optimiser
+
+    shapes = [one.network for one in recipe.compare.networks]
+
+    assert {one.kind for one in shapes} == {"encoder_unet"}
+    assert {one.encoder for one in shapes} == set(get_args(EncoderName))
+    assert recipe.losses.pixels == "weighted_dice"
+    assert recipe.fields.modality == "brightfield"
+    assert settings.steps / settings.evaluate_every == 45
+    assert (settings.batch, settings.patience, settings.rate) == (16, 5, 1e-4)
+
+
+def test_a_network_that_is_compared_may_begin_with_a_file() -> None:
+    """The file is that of its own recipe; a network without encoder has none."""
+    encoder = {"file": "a", "source": "b", "licence": "MIT", "copyright": "c"}
+    named: dict[str, Any] = {"name": "one", "encoder": encoder}
+
+    candidate = Candidate.model_validate(named | {"network": {"kind": "gated_unet"}})
+
+    assert budget(TINY, candidate, 1.0).encoder == candidate.encoder
+    assert budget(TINY, TINY.compare.networks[0], 1.0).encoder is None
+    with pytest.raises(ValidationError, match="no published encoder"):
+        Candidate.model_validate(named | {"network": {"kind": "unet"}})
+
+
+def test_how_a_network_learned_follows_from_its_history() -> None:
+    """Gaps, gain and spread are those counted by hand; one evaluation has no spread."""
+    rows = [
+        {
+            "pixel_loss_train": 0.4,
+            "pixel_loss_validation": loss,
+            "pixel_f1_train": 0.9,
+            "pixel_f1_validation": 0.8,
+        }
+        for loss in (9.0, *(0.5, 0.7) * 5)
+    ]
+
+    learned, one = learning_figures(rows), learning_figures(rows[:1])
+
+    assert list(learned) == list(LEARNING)
+    assert learned["loss_gap"] == pytest.approx(0.3)
+    assert learned["f1_gap"] == pytest.approx(0.1)
+    assert learned["gain_per_evaluation"] == pytest.approx(0.3 / 11)
+    assert learned["sigma"] == pytest.approx(0.1054, abs=1e-4)
+    assert learned["steadiness"] == pytest.approx(9.487, abs=1e-3)
+    assert (one["sigma"], one["steadiness"]) == (None, None)
+
+
 @pytest.mark.slow
 def test_networks_are_trained_and_measured_side_by_side(tmp_path: Path) -> None:
     """Every network has its quality, size, memory and time; fields are shared."""
     rows = list(compare_networks(TINY, tmp_path, None, lambda *_: True))
 
     assert [one["name"] for one in rows] == ["one", "two"]
-    keys = ("instance_f1_50", "parameters", "p50_ms", "p95_ms")
+    keys = ("instance_f1_50", "parameters", "p50_ms", "p95_ms", *LEARNING)
     assert all(key in one for one in rows for key in keys)
     assert all(one["training_peak_mb"] > 1 for one in rows)  # not that of the parent
     assert len(list((tmp_path / "fields").glob("*.npz"))) == 4

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,6 +82,12 @@ def run(recipe: Recipe, folder: Path, fields: Path, watch: Watch = lambda _: Tru
     return Course(recipe, folder, fields, Ranks(), watch).run(None)
 
 
+def history(folder: Path) -> list[dict[str, Any]]:
+    """Give the figures of all evaluations, without the clock."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) | {"minutes": 0} for line in lines]
+
+
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
     fields: Path, tmp_path: Path
 ) -> None:
@@ -100,8 +107,11 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
     assert second.load()[0]
     for name, tensor in first.averaged.state_dict().items():
         assert torch.equal(tensor, second.averaged.state_dict()[name]), name
-    lines = (tmp_path / "b" / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["step"] for line in lines] == [3, 6]
+    one, other = (history(tmp_path / name) for name in "ab")
+    assert [row["step"] for row in one] == [3, 6]
+    assert one == other
+    assert all(0 <= row["pixel_f1_train"] <= 1 for row in one)
+    assert all(row["pixel_loss_validation"] > 0 for row in one)
 
 
 def test_a_run_says_where_it_stands(fields: Path, tmp_path: Path) -> None:

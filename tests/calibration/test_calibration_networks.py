@@ -22,6 +22,11 @@ NETWORKS = {
     "vgg_unet": (
         'kind = "vgg_unet"\nfrozen_encoder = true\ndecoder = [16, 16, 16, 8, 8]\n'
     ),
+    "gated_unet": 'kind = "gated_unet"\ndecoder = [16, 16, 8, 8]\n',
+    "encoder_unet": (
+        'kind = "encoder_unet"\nencoder = "mobilenet_v2"\nfrozen_encoder = true\n'
+        "decoder = [16, 16, 8, 8]\n"
+    ),
     "vit_unet": 'kind = "vit_unet"\nsize = "tiny"\n',
 }
 

@@ -41,7 +41,7 @@ from calibration.training.recipe import (
     load_recipe,
 )
 from calibration.training.train import train
-from inference.architectures import EUNetShape, StemUNetShape
+from inference.architectures import EncoderUNetShape, EUNetShape, StemUNetShape
 from inference.cards import load_model
 from inference.nets.eunet import EUNet
 from inference.pixels import GREY_SPAN, percentiles, slim_grey_level
@@ -294,12 +294,32 @@ def test_an_encoder_begins_with_a_file_and_the_notice_names_it(tmp_path: Path) -
     assert "encoder from ImageNet (MIT, its authors" in notice(recipe, tmp_path)
 
 
+def test_a_frozen_encoder_is_what_it_was_after_a_step(
+    maker: BatchMaker, tmp_path: Path
+) -> None:
+    """Neither decay, nor running statistics, nor averaging move it; the rest moves."""
+    shape = EncoderUNetShape(
+        encoder="mobilenet_v2", decoder=(16, 16, 8, 8), frozen_encoder=True
+    )
+    training = Training(SMALL.model_copy(update={"network": shape}), tmp_path)
+    before = {k: v.clone() for k, v in training.network.state_dict().items()}
+
+    training.step(maker.make(0))
+
+    for network in (training.network, training.averaged):
+        for name, tensor in network.state_dict().items():
+            if name.startswith("encoder."):
+                assert torch.equal(tensor, before[name]), name
+    moved = training.network.state_dict()["up.0.mix.0.weight"]
+    assert not torch.equal(moved, before["up.0.mix.0.weight"])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({}, "take an eunet or a vgg_unet"),
+        ({}, "take one of eunet, vgg_unet, gated_unet, encoder_unet"),
         ({"licence": "CC-BY-NC-4.0"}, "licence"),
-        ({"compare": True}, "begin with random numbers"),
+        ({"compare": True}, "do not share an encoder"),
     ],
     ids=["no encoder", "licence", "comparison"],
 )
@@ -334,13 +354,14 @@ def test_single_shots_are_levelled_at_the_pixel_size_of_the_network() -> None:
 def test_metrics_of_a_known_table() -> None:
     """F1 of both classes follows from the counts."""
     scores = ObjectScores(
-        np.array([2.0, 1.0, -1.0, -2.0]), np.array([True, False, False, True]), 0.9
+        np.array([2.0, 1.0, -1.0, -2.0]), np.array([True, False, False, True]), 0.6
     )
 
     metrics = object_metrics(scores)
 
     assert metrics.f1_dead == metrics.f1_live == 0.5
     assert metrics.auroc_dead == 0.5
+    assert metrics.pixel_f1_validation == pytest.approx(0.75)
     assert (metrics.objects_live, metrics.objects_dead) == (2, 2)
 
 
