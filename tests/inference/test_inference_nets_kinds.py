@@ -75,7 +75,8 @@ def test_every_network_has_planes_of_its_image(
     assert found.shape == (2, planes, 32, 96)
 
 
-@pytest.mark.parametrize("name", sorted(set(TINY) - {"stem_unet"}))
+# The shipped network is converted elsewhere, and two others hold VGG16.
+@pytest.mark.parametrize("name", sorted(set(TINY) - {"stem_unet", "vgg16"}))
 def test_openvino_converts_every_network(name: str) -> None:
     """Converted at one size and served at another, the maps are those of torch."""
     openvino, graph = load_openvino(), lively(TINY[name])
