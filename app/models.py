@@ -59,8 +59,8 @@ def build(name: str, size_px: int, engine: str) -> dict[str, Any]:
 def _closer_look(name: str, rows: list[dict[str, Any]]) -> list[str]:
     """Make what looks closer at cells in doubt beside the fastest engine of the maps.
 
-    Gives a sentence for every engine that was tried; empty: the model has no second
-    network, or nothing serves its maps.
+    Gives a sentence about it; empty: the model has no second network, or nothing serves
+    its maps.
     """
     serving = [row for row in rows if row["serves"]]
     if not serving:
