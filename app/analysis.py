@@ -100,7 +100,8 @@ def build_analysis(
     if card is not None:
         notes = (_choice(card, pixel_size_um), *notes) if names_none else notes
         foreign = foreign_evidence(experiment.events.death.calibration, engine.model)
-        notes = (*notes, foreign) if foreign else notes
+        others = foreign or _other_looks(card, experiment.inference)
+        notes = (*notes, others) if others else notes
 
     if card is not None and experiment.microscope.modality not in card.modalities:
         notes = (*notes, _warning(card, experiment.microscope.modality))
@@ -114,6 +115,17 @@ def _choice(card: Card, pixel_size_um: float) -> str:
     return (
         f"model {card.name}, made for {card.um_per_px:g} um a pixel, is the nearest to "
         f"these frames of {pixel_size_um:g}"
+    )
+
+
+def _other_looks(card: Card, settings: Inference) -> str:
+    """Say that evidence was fitted to calls with another number of closer looks."""
+    looks = Inference().closer_looks
+    if card.classifier is None or settings.closer_looks == looks:
+        return ""
+    return (
+        f"inference.closer_looks is {settings.closer_looks}; the evidence of death is "
+        f"fitted to calls with {looks}: fit it again with vigil fit-events"
     )
 
 

@@ -214,8 +214,8 @@ class Inference(Section):
     that on the card of the model."""
     closer_looks: int = Field(64, ge=0, le=10_000)
     """Cells of a frame at most that the second network of the model looks at, if it has
-    one: those whose call is most in doubt. 0: none, their calls are those of the maps,
-    which the shipped evidence of death was not fitted to.
+    one: those whose call is most in doubt. 0: none, their calls are those of the maps.
+    The evidence of death belongs to the number that its runs had.
     """
     unsure_band: tuple[Probability, Probability] = (0.35, 0.65)
     """Dead probabilities of a single frame in this band are marked unsure."""

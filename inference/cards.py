@@ -123,7 +123,7 @@ class Classifier(CardPart):
     """Cells whose P(dead) by the maps lies between these are looked at."""
     temperature: float = Field(gt=0, le=100)
     dead_offset: float = Field(0.0, ge=-20, le=20)
-    """As those of the maps, for its own logit."""
+    """As those of the maps, for the sum of both logits."""
     training: TrainingData
     cells: int = Field(ge=0)
     """Found cells of the held-out fields on which the figures below rest."""
@@ -131,7 +131,7 @@ class Classifier(CardPart):
     auroc_maps: Share | None = None
     """AUROC of P(dead) of all found cells by the maps alone."""
     auroc: Share | None = None
-    """The same after the second look."""
+    """The same when all cells in doubt were looked at; a run bounds their number."""
 
 
 class Golden(CardPart):
@@ -305,7 +305,17 @@ def save_model(
 
     Convolution kernels are kept in half precision, which halves the file and moves no
     class decision; the few numbers of the normalisation layers stay in float32.
+
+    Raises
+    ------
+    BadModel
+        If the card tells of a second network that is not given, or the other way round.
     """
+    if (card.classifier is None) != (second is None):
+        raise BadModel(
+            f"model {card.name}: card and weights do not agree on a second network; "
+            "give both, or neither"
+        )
     tensors = _kept(weights)
     if second is not None:
         tensors |= _kept({CLASSIFIER + name: v for name, v in second.weights.items()})

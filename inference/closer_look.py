@@ -1,9 +1,9 @@
 """A closer look at the cells of a frame whose call the maps leave in doubt.
 
-The segmentation network calls a third of the cells with little confidence. A second
-network of the same model looks at these one by one, at the full resolution of the
-frame, and its answer takes the place of theirs. How many it looks at is bounded, so the
-time of a frame is too: those nearest to even odds come first.
+Many cells are called by the segmentation network with little confidence. A second
+network of the same model looks at these one by one, at the pixel size of the model, and
+the sum of both answers takes the place of the first. How many it looks at is bounded,
+so the time of a frame is too: those nearest to even odds come first.
 """
 
 from dataclasses import replace
@@ -18,7 +18,8 @@ from acquisition.records import Cells
 from configs.schema import Inference
 from inference.cards import Classifier
 from inference.cells import call_cells
-from inference.cut import cut
+from inference.cut import cut, middles
+from inference.pixels import plain
 
 _SMALLEST = 1e-6
 """Probabilities nearer to 0 and 1 count as this."""
@@ -88,7 +89,7 @@ class CloserLook:
         rows = self._in_doubt(cells.dead_probability)
         if not rows.size:
             return cells
-        told = _logit(cells.dead_probability[rows])
+        told = told_logit(cells.dead_probability[rows])
         crops = self._cut(seen, grey_level, labels, cells, rows)
         own = self._engine.logits(crops, told.astype(np.float32)).astype(np.float64)
         probability = cells.dead_probability.astype(np.float64)
@@ -117,7 +118,7 @@ class CloserLook:
         rows = np.flatnonzero((probability > low) & (probability < high))
         most = self._settings.closer_looks
         if rows.size > most:
-            sure = np.abs(_logit(probability[rows]))
+            sure = np.abs(told_logit(probability[rows]))
             rows = np.sort(rows[np.argsort(sure, kind="stable")[:most]])
         return rows
 
@@ -130,20 +131,20 @@ class CloserLook:
         rows: NDArray[np.int64],
     ) -> NDArray[np.float32]:
         """Cut the cells out of what the network saw."""
-        height, width = seen.shape
-        middle = (cells.box_px[rows, :2] + cells.box_px[rows, 2:]) // 2
+        middle = middles(cells.box_px[rows])
         if labels.shape != seen.shape:
             ratio = np.array(seen.shape) / np.array(labels.shape)
             middle = (middle * ratio).astype(np.int64)
             labels = cv2.resize(  # type: ignore[assignment]
-                labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT
+                labels, seen.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT
             )
         wanted = np.column_stack((cells.label[rows], middle)).astype(np.int64)
         crops = self._crops[: len(rows)]
-        cut(seen, labels, wanted, grey_level, crops)
+        cut(plain(seen), plain(labels), wanted, grey_level, crops)
         return crops
 
 
-def _logit(probability: NDArray[np.floating]) -> NDArray[np.float64]:
+def told_logit(probability: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Give the logit (cell,) of P(dead) by the maps, as the second network is told."""
     inside = probability.astype(np.float64).clip(_SMALLEST, 1 - _SMALLEST)
     return np.asarray(logit(inside))

@@ -8,6 +8,11 @@ EDGE_PX = 48
 """Edge of the square around a cell: 31 um at 10x, which holds a spread cell."""
 
 
+def middles(box_px: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Give the pixels (cell, yx) in the middle of boxes (cell, y0 x0 y1 x1)."""
+    return np.asarray((box_px[:, :2] + box_px[:, 2:]) // 2, np.int64)
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def cut(
     frame: NDArray[np.uint16],

@@ -13,6 +13,7 @@ from acquisition.errors import BadModel
 from configs.schema import Inference
 from inference.cards import Card, Model, load_model
 from inference.engines.candidates import (
+    CANNOT,
     Candidate,
     candidates,
     remember,
@@ -24,18 +25,6 @@ from inference.maps import Engine
 from inference.probe import Probe, probe_engine
 
 logger = logging.getLogger(__name__)
-
-_CANNOT = (
-    BadModel,
-    RuntimeError,  # CUDA, OpenVINO, TensorRT
-    ImportError,
-    OSError,  # a library of the driver
-    ValueError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-)
-"""What the packages behind the engines raise where they cannot serve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +136,7 @@ def _split(
     for candidate in listed:
         try:
             made = candidate.is_made()
-        except _CANNOT as error:
+        except CANNOT as error:
             reasons.append(f"{candidate.name} left out: {error}")
             continue
         if made:
@@ -178,13 +167,13 @@ def _try(
     start = time.perf_counter()
     try:
         engine = candidate.build()
-    except _CANNOT as error:
+    except CANNOT as error:
         seconds = time.perf_counter() - start
         return None, Tried(candidate.name, str(error), seconds, None)
     made_s = time.perf_counter() - start
     try:
         probe = probe_engine(engine, model, shape, candidate.needed)
-    except _CANNOT as error:
+    except CANNOT as error:
         engine.close()
         return None, Tried(candidate.name, str(error), made_s, None)
     result = Tried(candidate.name, probe.fault, made_s, probe)

@@ -37,6 +37,7 @@ from calibration.benchmarks.plain_cells import plain_cells, same_instance_share
 from configs.schema import Inference, Stand
 from inference.cards import Model, Parting
 from inference.cells import find_cells
+from inference.closer_look import CloserLook
 from inference.engines.candidates import Candidate, candidates
 from inference.engines.cell_engines import closer_look_of
 from inference.engines.torch_engine import TorchEngine
@@ -132,6 +133,7 @@ class Contestant:
     precision: str
     engine: Engine
     stage: InferenceStage
+    closer: CloserLook | None
     network: list[Pair] = field(default_factory=list)
     whole: list[Pair] = field(default_factory=list)
 
@@ -195,6 +197,8 @@ def _rows(
         about = {"engine": name, "size": height}
         rows.append(about | row | {"parity_cells": alike[name]})
         contestant.engine.close()
+        if contestant.closer is not None:
+            contestant.closer.close()
     return rows, refused
 
 
@@ -209,13 +213,13 @@ def _made(
     for candidate in listed:
         try:
             engine = candidate.build()
-            closer, _ = closer_look_of(model, settings, engine.name)
         except (VigilError, RuntimeError, ImportError, OSError) as error:
             refused.append(f"{candidate.name} left out: {error}")
             continue
+        closer, _ = closer_look_of(model, settings, engine.name)
         prompted = Prompted(engine, drawn.maps)
         stage = InferenceStage(prompted, suited, settings, Stand(), closer)
-        made.append(Contestant(candidate.precision, engine, stage))
+        made.append(Contestant(candidate.precision, engine, stage, closer))
     return made, refused
 
 

@@ -8,7 +8,7 @@ import torch
 from acquisition.errors import BadRun
 from acquisition.simulated.world import World
 from calibration.metrics.ranking import auroc
-from calibration.training.classifier_fusion import fit_fusion
+from calibration.training.classifier_fusion import LEAST_RATIO, fit_fusion
 from calibration.training.classifier_learner import ClassifierLearner, logits_of
 from calibration.training.classifier_recipe import ClassifierRecipe
 from calibration.training.classifier_samples import (
@@ -117,7 +117,7 @@ def _calibrated(
     """
     doubtful = validation.samples
     own = logits_of(network, doubtful, REFERENCE)
-    fusion = fit_fusion(doubtful.told, own, doubtful.dead)
+    fusion = fit_fusion(doubtful.told, own, doubtful.dead, LEAST_RATIO)
     network.trust.fill_(fusion.trust)
     assumed = model.card.training.dead_share
     share = float(validation.dead.mean())

@@ -13,6 +13,10 @@ from sklearn.linear_model import LogisticRegression
 
 from acquisition.errors import BadRun
 
+LEAST_RATIO = 10.8
+"""Twice the gain of log likelihood over the maps alone that chance exceeds once in a
+thousand (chi-square of one number)."""
+
 Floats = NDArray[np.floating]
 
 
@@ -25,8 +29,15 @@ class Fusion:
     offset: float
 
 
-def fit_fusion(told: Floats, own: Floats, dead: NDArray[np.bool_]) -> Fusion:
+def fit_fusion(
+    told: Floats,
+    own: Floats,
+    dead: NDArray[np.bool_],
+    least_ratio: float = LEAST_RATIO,
+) -> Fusion:
     """Fit both weights and the offset of least log loss to held-out cells (cell,).
+
+    ``least_ratio`` is the least that the network must add.
 
     Raises
     ------
@@ -37,10 +48,20 @@ def fit_fusion(told: Floats, own: Floats, dead: NDArray[np.bool_]) -> Fusion:
         raise BadRun("all held-out cells in doubt are of one kind: take more fields")
     both = np.stack([told, own], axis=1).astype(np.float64)
     fitted = LogisticRegression(C=np.inf).fit(both, dead)
+    alone = LogisticRegression(C=np.inf).fit(both[:, :1], dead)
+    gain = _likelihood(fitted, both, dead) - _likelihood(alone, both[:, :1], dead)
     by_maps, by_own = fitted.coef_[0].tolist()
-    if by_own <= 0:
+    if by_own <= 0 or 2 * gain < least_ratio:
         raise BadRun(
             "the second network tells nothing that the maps do not: train it longer, "
             "or on more fields"
         )
     return Fusion(by_maps / by_own, 1 / by_own, float(fitted.intercept_[0]))
+
+
+def _likelihood(
+    fitted: LogisticRegression, logits: Floats, dead: NDArray[np.bool_]
+) -> float:
+    """Give the log likelihood of the truth (cell,) by a fit."""
+    logit = fitted.decision_function(logits)
+    return float(-np.logaddexp(0.0, np.where(dead, -logit, logit)).sum())

@@ -36,17 +36,16 @@ from calibration.training.export import NORMALISATION
 from calibration.training.fields import claim_folder, make_field
 from calibration.training.recipe import Split
 from configs.schema import Inference
-from inference import cells, cut, flood, measure
+from inference import cells, closer_look, cut, flood, measure
 from inference.cards import Card
+from inference.closer_look import told_logit
 
 logger = logging.getLogger(__name__)
 
 SHARD_FIELDS = 50
 ORIGIN = "maps.txt"
-_LOOK = (cells, cut, flood, measure)
+_LOOK = (cells, closer_look, cut, flood, measure)
 """Modules that decide which cells are found, and what is cut out of a field."""
-_CERTAIN = 1e-6
-"""Probabilities nearer to 0 and 1 count as this."""
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError)
 
 
@@ -107,8 +106,6 @@ def shards(recipe: ClassifierRecipe, directory: Path, split: Split) -> list[Shar
 def claim_samples(recipe: ClassifierRecipe, card: Card, directory: Path) -> None:
     """Make sure that samples were, or will be, made by what is used now.
 
-    Files in a folder without `ORIGIN` are believed to fit.
-
     Raises
     ------
     BadRun
@@ -122,7 +119,8 @@ def claim_samples(recipe: ClassifierRecipe, card: Card, directory: Path) -> None
     for module in _LOOK:
         digest.update(Path(str(module.__file__)).read_bytes())
     origin = directory / ORIGIN
-    if origin.exists() and origin.read_text(encoding="utf-8") != digest.hexdigest():
+    known = origin.read_text(encoding="utf-8") if origin.exists() else None
+    if known != digest.hexdigest() and (known or any(directory.glob("*.npz"))):
         raise BadRun(
             f"{directory} holds cells of other maps, another doubt or other crops; "
             "delete them, or choose another output folder"
@@ -161,13 +159,11 @@ def find_samples(recipe: ClassifierRecipe, analyst: Analyst, seed: int) -> Found
     rows = match_objects(overlaps)
     at = np.searchsorted(seen.label, overlaps.found[rows])
     dead = field.states[overlaps.true[rows]] == CellState.DEAD
-    probability = seen.dead_probability[at].astype(np.float64)
-    probability = probability.clip(_CERTAIN, 1 - _CERTAIN)
-    logit = np.log(probability / (1 - probability)).astype(np.float32)
+    probability = seen.dead_probability[at]
+    logit = told_logit(probability).astype(np.float32)
     in_doubt = (probability > recipe.doubt[0]) & (probability < recipe.doubt[1])
-    y0, x0, y1, x1 = seen.box_px[at[in_doubt]].astype(np.int64).T
-    label = seen.label[at[in_doubt]]
-    wanted = np.stack((label, (y0 + y1) // 2, (x0 + x1) // 2), axis=1).astype(np.int64)
+    label = seen.label[at[in_doubt]].astype(np.int64)
+    wanted = np.column_stack((label, cut.middles(seen.box_px[at[in_doubt]])))
     crops = np.empty((len(wanted), 2, recipe.edge_px, recipe.edge_px), np.float32)
     grey_level = (NORMALISATION.offset, NORMALISATION.scale)
     cut.cut(field.phase, labels, wanted, grey_level, crops)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from acquisition.errors import BadModel
 from configs.schema import Inference
 from inference.cards import Model
 from inference.engines.cache import EngineCache, EngineKey, Hardware, engine_key
@@ -25,6 +26,17 @@ from inference.maps import Engine
 from inference.probe import MIN_AGREEMENT, MIN_AGREEMENT_INT8
 
 _RANKING_FILE = "ranking.json"
+CANNOT = (
+    BadModel,
+    RuntimeError,  # CUDA, OpenVINO, TensorRT
+    ImportError,
+    OSError,  # a library of the driver
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+)
+"""What the packages behind the engines raise where they cannot serve."""
 
 
 @dataclass(frozen=True, slots=True)

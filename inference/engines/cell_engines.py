@@ -5,6 +5,7 @@ torch on a graphics card, and torch on a processor as the reference. All compute
 float32: on 64 cells bfloat16 saved one of nine milliseconds.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from configs.schema import Inference
 from inference.cards import Card, Classifier, Model, SecondNetwork, load_model
 from inference.closer_look import CellEngine, CloserLook
 from inference.engines.cache import EngineCache, EngineKey, engine_key
-from inference.engines.candidates import thread_count
+from inference.engines.candidates import CANNOT, thread_count
 from inference.engines.openvino_graph import GRAPH_FILE, load_openvino
 
 BATCH = 16
@@ -30,15 +31,17 @@ Floats = NDArray[np.float32]
 def select_closer_look(
     settings: Inference, card: Card | None, serving: str
 ) -> tuple[CloserLook | None, tuple[str, ...]]:
-    """Give what looks closer at cells in doubt, and what a run notes of it.
+    """Give what looks closer at cells in doubt, and a sentence for every candidate.
 
     ``card`` is that of the model that serves, ``serving`` the name of the engine of its
-    maps. None: the settings or the model ask for no closer look.
+    maps. None: the settings or the model ask for no closer look, or no engine can give
+    the answers of the reference; then the sentences say why, and the calls are those of
+    the maps.
 
     Raises
     ------
     BadModel
-        If its engine does not give the answers of the reference.
+        If the model cannot be read.
     """
     if settings.closer_looks == 0 or card is None or card.classifier is None:
         return None, ()
@@ -52,17 +55,24 @@ def closer_look_of(
     part, second = model.card.classifier, model.second
     if settings.closer_looks == 0 or part is None or second is None:
         return None, ()
-    engine = _engine(settings, model, serving)
-    off = largest_difference(engine, part, second)
-    if off > MOST_OFF:
-        engine.close()
-        raise BadModel(
-            f"model {model.label}: its second network by {engine.name} gives a P(dead) "
-            f"{off:.2f} off the reference, at most {MOST_OFF} is allowed; set "
-            "inference.closer_looks = 0 to do without it, or train it again"
+    said = []
+    for name, make in _candidates(settings, model, serving):
+        try:
+            engine = make()
+            off = largest_difference(engine, part, second)
+        except CANNOT as error:
+            said.append(f"{name} left out for closer looks: {error}")
+            continue
+        if off <= MOST_OFF:
+            said.append(f"{name} looks closer at up to {settings.closer_looks} cells")
+            return CloserLook(part, engine, settings), tuple(said)
+        engine.close()  # an answer that is no number is off, too
+        said.append(
+            f"{name} left out for closer looks: P(dead) of a golden crop is {off:.2f} "
+            f"off the reference, at most {MOST_OFF} is allowed"
         )
-    note = f"{engine.name} looks closer at up to {settings.closer_looks} cells in doubt"
-    return CloserLook(part, engine, settings), (note,)
+    said.append("nothing looks closer at cells in doubt: calls are those of the maps")
+    return None, tuple(said)
 
 
 def largest_difference(
@@ -176,18 +186,26 @@ class OpenVinoCells:
         self._request = None
 
 
-def _engine(settings: Inference, model: Model, serving: str) -> CellEngine:
-    """Make what serves beside the engine of the maps."""
+def _candidates(
+    settings: Inference, model: Model, serving: str
+) -> list[tuple[str, Callable[[], CellEngine]]]:
+    """List what may look closer here, the fastest first.
+
+    A processor takes OpenVINO even while torch serves the maps: with a cold cache that
+    is only until OpenVINO takes over.
+    """
+    listed: list[tuple[str, Callable[[], CellEngine]]] = []
+    threads = thread_count(settings)
     if serving.startswith(("tensorrt", "torch-cuda")):
-        return TorchCells(model, "cuda")
-    if serving.startswith("openvino"):
-        return OpenVinoCells(model, thread_count(settings))
-    return TorchCells(model)
+        listed.append(("torch-cuda-f32", lambda: TorchCells(model, "cuda")))
+    elif settings.engine != "torch":
+        listed.append((OpenVinoCells.name, lambda: OpenVinoCells(model, threads)))
+    return [*listed, ("torch-f32", lambda: TorchCells(model))]
 
 
 def _key(model: Model, part: Classifier) -> EngineKey:
     edges = (part.edge_px, part.edge_px)
-    return engine_key(model, edges, "f32 cells", "openvino")
+    return engine_key(model, edges, f"f32, {BATCH} cells", "openvino")
 
 
 def _write(model: Model, folder: Path) -> None:

@@ -44,7 +44,9 @@ def test_a_model_that_was_changed_fails_with_its_reason(
 ) -> None:
     """Verifying exits 1 and says why; a model that is not there is bad input."""
     model = load_model("slim")
-    save_model(tmp_path, model.card, model.weights, model.golden, "for a test")
+    save_model(
+        tmp_path, model.card, model.weights, model.golden, "for a test", model.second
+    )
     text = (tmp_path / CARD_FILE).read_text().replace('"slim"', '"brightfield"', 1)
     (tmp_path / CARD_FILE).write_text(text.replace(model.card.weights_sha256, "0" * 64))
 

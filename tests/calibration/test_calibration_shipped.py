@@ -12,6 +12,7 @@ from acquisition.simulated.fields import render_field
 from acquisition.simulated.world import World
 from calibration.metrics import find_overlaps, instance_f1, match_objects
 from configs.schema import Inference, Stand
+from inference.engines.cell_engines import select_closer_look
 from inference.select import select_engine
 from inference.stage import InferenceStage
 
@@ -39,12 +40,14 @@ def found(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         engine, card, _ = select_engine(settings, (SIZE_PX, SIZE_PX))
+        closer, _ = select_closer_look(settings, card, engine.name)
     assert card is not None
     stand = Stand(
         wavelength_um=world.optics.wavelength_um,
         ring_amplitude=world.optics.ring_amplitude,
     )
-    stage = InferenceStage(engine, card, settings, stand)
+    assert (closer is not None) == (model == "slim")
+    stage = InferenceStage(engine, card, settings, stand, closer)
     parts = [_analyse(stage, world, seed) for seed in SEEDS]
     engine.close()
     counts = np.sum([part[0] for part in parts], axis=0)

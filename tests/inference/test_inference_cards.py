@@ -18,7 +18,9 @@ from inference.model_folder import CARD_FILE, WEIGHTS_FILE
 def folder(tmp_path: Path) -> Path:
     """Give a copy of the shipped model."""
     model = load_model("slim")
-    save_model(tmp_path, model.card, model.weights, model.golden, "for a test")
+    save_model(
+        tmp_path, model.card, model.weights, model.golden, "for a test", model.second
+    )
     return tmp_path
 
 

@@ -50,7 +50,7 @@ def model_without_answer(folder: Path) -> Model:
     """Write a model whose golden answer no engine can give."""
     model = load_model("slim")
     wrong = replace(model.golden, maps=2 - np.minimum(model.golden.maps, 2))
-    save_model(folder, model.card, model.weights, wrong, "for a test")
+    save_model(folder, model.card, model.weights, wrong, "for a test", model.second)
     return load_model(str(folder))
 
 
