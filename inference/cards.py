@@ -12,7 +12,12 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from acquisition.errors import BadModel
 from acquisition.records import Modality
@@ -132,6 +137,12 @@ class Classifier(CardPart):
     """AUROC of P(dead) of all found cells by the maps alone."""
     auroc: Share | None = None
     """The same when all cells in doubt were looked at; a run bounds their number."""
+
+    @model_validator(mode="after")
+    def _doubt_is_a_band(self) -> "Classifier":
+        if not self.doubt[0] < self.doubt[1]:
+            raise ValueError(f"doubt: {self.doubt[0]:g} is not below {self.doubt[1]:g}")
+        return self
 
 
 class Golden(CardPart):

@@ -4,6 +4,8 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from acquisition.errors import BadRun
+
 LEARNING = (
     "evaluations",
     "pixel_loss_train",
@@ -30,8 +32,18 @@ def learning_figures(history: Sequence[dict[str, Any]]) -> dict[str, float | Non
     is better by. The gain is (1 - validation loss) / evaluations. Sigma is the standard
     deviation of the validation loss over the last ten evaluations, steadiness is
     1 / sigma; neither is known of a single one.
+
+    Raises
+    ------
+    BadRun
+        If the evaluations do not tell losses of pixels, as those of old runs.
     """
     last = history[-1]
+    if any("pixel_loss_validation" not in row for row in history):
+        raise BadRun(
+            "an evaluation of this comparison tells no loss of pixels: it was begun by "
+            "an older version; compare in another folder (--output)"
+        )
     losses = [row["pixel_loss_validation"] for row in history[-_LAST:]]
     sigma = statistics.stdev(losses) if len(losses) > 1 else None
     return {

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from acquisition.errors import BadConfig, BadModel
+from acquisition.errors import BadConfig, BadModel, BadRun
 from calibration.models.catalogue import list_models, show_model, verify_model
 from calibration.models.harness import RESULT, budget, compare_networks, measure
 from calibration.models.learning import LEARNING, learning_figures
@@ -49,7 +49,9 @@ def copied(tmp_path: Path) -> Path:
     """Give a copy of the shipped model in a folder of models."""
     model = load_model("slim")
     folder = tmp_path / "mine"
-    save_model(folder, model.card, model.weights, model.golden, "for a test")
+    save_model(
+        folder, model.card, model.weights, model.golden, "for a test", model.second
+    )
     return folder
 
 
@@ -279,3 +281,9 @@ def test_both_kinds_of_models_are_found_alike(
     assert other.look(name) is None
     with pytest.raises(BadModel, match=rf"{shelf.kind} 'nowhere'.*one of: .*{name}"):
         shelf.find("nowhere")
+
+
+def test_evaluations_of_an_older_version_are_refused() -> None:
+    """A history without losses of pixels is named, with what to do."""
+    with pytest.raises(BadRun, match="--output"):
+        learning_figures([{"step": 1, "loss": 0.5}])

@@ -235,7 +235,9 @@ def test_golden_frame_without_cells_is_refused(tmp_path: Path) -> None:
     """An answer without cells cannot tell engines apart."""
     model = load_model("slim")
     empty = replace(model.golden, maps=np.zeros_like(model.golden.maps))
-    save_model(tmp_path / "empty", model.card, model.weights, empty, "for a test")
+    save_model(
+        tmp_path / "empty", model.card, model.weights, empty, "for a test", model.second
+    )
 
     with pytest.raises(BadModel, match=r"golden frame .* no cell"):
         select_engine(
