@@ -212,7 +212,7 @@ class Inference(Section):
     separation_height: float | None = Field(None, gt=0, lt=1)
     """A second maximum must rise this much above the saddle to part a cell; absent:
     that on the card of the model."""
-    closer_looks: int = Field(64, ge=0, le=10_000)
+    closer_looks: int = Field(64, ge=0, le=2_000)
     """Cells of a frame at most that the second network of the model looks at, if it has
     one: those whose call is most in doubt. 0: none, their calls are those of the maps.
     The evidence of death belongs to the number that its runs had.

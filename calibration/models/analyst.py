@@ -8,6 +8,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.errors import BadModel
 from acquisition.records import Cells, CellState, Frame, Segmented
 from calibration.metrics.instances import CLOSE_IOU, f1_among
 from calibration.metrics.objects import ObjectTable, tabulate
@@ -142,10 +143,19 @@ class Analyst:
         return labels, cells if closer is None else closer(seen, grey, labels, cells)
 
     def _closer_look(self, engine: Engine) -> CloserLook | None:
-        """Give what looks closer at cells in doubt; it is chosen once."""
+        """Give what looks closer at cells in doubt; it is chosen once.
+
+        Raises
+        ------
+        BadModel
+            If the model has a second network that cannot serve: figures without it
+            would be those of another model.
+        """
         if not self._closer:
             card = None if self._settings.engine == "classical" else self.card
-            closer, _ = select_closer_look(self._settings, card, engine.name)
+            closer, said = select_closer_look(self._settings, card, engine.name)
+            if said and closer is None:
+                raise BadModel(f"model {self.card.name}: {'; '.join(said)}")
             self._closer.append(closer)
         return self._closer[0]
 

@@ -1,5 +1,6 @@
 """A model beside the truth: fields of worlds, images with masks and with boxes."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -35,6 +36,8 @@ from calibration.models.worlds import (
 )
 from calibration.shots import frame_of, shoot
 from configs.schema import Inference
+from inference.cards import MODELS
+from inference.model_folder import CARD_FILE
 from inference.phase import PhaseRetrieval, phase_in_rad
 from inference.prevalence import shift_frame
 
@@ -331,3 +334,18 @@ def test_even_figures_are_called_for_as_many_dead_as_living(
         for table in (judged.even, judged.objects)
     )
     assert even > plain
+
+
+def test_a_second_network_that_cannot_serve_gives_no_figures(tmp_path: Path) -> None:
+    """Figures of the maps alone would be those of another model: it is refused."""
+    folder = tmp_path / "model"
+    shutil.copytree(MODELS.find("slim"), folder)
+    text = (folder / CARD_FILE).read_text("utf-8")
+    (folder / CARD_FILE).write_text(text.replace('"base": 16', '"base": 24'), "utf-8")
+    empty = np.full((64, 64), 16_384, np.uint16)
+
+    with (
+        Analyst(TORCH.model_copy(update={"model": str(folder)})) as analyst,
+        pytest.raises(BadModel, match="do not fit the card"),
+    ):
+        analyst.find_in_phase(empty, 0.65)
