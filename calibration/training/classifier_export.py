@@ -9,7 +9,11 @@ from acquisition.errors import BadRun
 from acquisition.simulated.world import World
 from calibration.metrics.ranking import auroc
 from calibration.training.classifier_fusion import LEAST_RATIO, fit_fusion
-from calibration.training.classifier_learner import ClassifierLearner, logits_of
+from calibration.training.classifier_learner import (
+    ClassifierLearner,
+    fill,
+    logits_of,
+)
 from calibration.training.classifier_recipe import ClassifierRecipe
 from calibration.training.classifier_samples import (
     FoundCells,
@@ -36,7 +40,7 @@ GOLDEN_CELLS = 32
 _SPLITS: tuple[Split, Split, Split] = ("train", "validation", "test")
 _BEGINS = "The second network of this model"
 _NOTICE = """{begins} looks at single cells whose
-call by the maps is in doubt. Trained from random numbers on cells that the maps found
+call by the maps is in doubt. Trained from {origin} on cells that the maps found
 in fields of the simulated microscope of vigil (around {worlds}; training
 seeds {first} to {last}). No recording of a real microscope went into this training.
 BSD-3-Clause, the vigil developers.
@@ -95,13 +99,7 @@ def kept_weights(network: torch.nn.Module) -> Tensors:
 
 def as_kept(recipe: ClassifierRecipe, weights: Tensors) -> CellClassifier:
     """Give the float32 reference: the network with its weights as they are stored."""
-    network = CellClassifier(recipe.base)
-    state = {
-        name: torch.from_numpy(value.astype(np.float32))
-        for name, value in weights.items()
-    }
-    network.load_state_dict({**network.state_dict(), **state})
-    return network.eval()
+    return fill(CellClassifier(recipe.base), weights).eval()
 
 
 def _calibrated(
@@ -127,7 +125,7 @@ def _calibrated(
         doubt=recipe.doubt,
         temperature=fusion.temperature,
         dead_offset=fusion.offset + offset_to(assumed, share),
-        training=_training(recipe, steps, assumed),
+        training=_training(recipe, model, steps),
         cells=0,
         cells_in_doubt=0,
     )
@@ -175,9 +173,7 @@ def golden_cells(
     return SecondNetwork(weights, crops, some.told, logits)
 
 
-def _training(
-    recipe: ClassifierRecipe, steps: int, assumed: float | None
-) -> TrainingData:
+def _training(recipe: ClassifierRecipe, model: Model, steps: int) -> TrainingData:
     settings = recipe.fields
     worlds = [World.load(name) for name in dict.fromkeys(settings.worlds)]
     train, validation, test = (
@@ -191,7 +187,8 @@ def _training(
         held_out_seeds=(validation, test),
         steps=steps,
         seed=recipe.seed,
-        dead_share=assumed,
+        dead_share=model.card.training.dead_share,
+        warm_start=model.label if recipe.warm_start else None,
     )
 
 
@@ -202,6 +199,7 @@ def _notice(recipe: ClassifierRecipe) -> str:
     seeds = recipe.fields.seeds("train")
     own = _NOTICE.format(
         begins=_BEGINS,
+        origin="the one before" if recipe.warm_start else "random numbers",
         worlds=" and ".join(dict.fromkeys(recipe.fields.worlds)),
         first=seeds[0],
         last=seeds[-1],

@@ -1,6 +1,7 @@
 """What learns of a second network: network, average, optimisers, and checkpoint."""
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from calibration.training.learner import (
     write_state,
 )
 from calibration.training.optimisers import Optimisers
+from inference.cards import load_model
 from inference.nets.cell_classifier import CellClassifier
 
 _LONGEST_GRADIENT = 2.0
@@ -51,7 +53,12 @@ class ClassifierLearner:
         self.settings = recipe.optimiser
         self.path = directory / CHECKPOINT
         self.device: Device = choose_device(self.settings, Ranks())
-        self.network: nn.Module = CellClassifier(recipe.base).to(
+        network = CellClassifier(recipe.base)
+        second = load_model(recipe.model).second if recipe.warm_start else None
+        if second is not None:
+            fill(network, second.weights)
+            network.trust.zero_()  # it learns without the maps, as at first
+        self.network: nn.Module = network.to(
             self.device.kind, memory_format=torch.channels_last
         )
         self.averaged: nn.Module = copy.deepcopy(self.network).eval()
@@ -146,6 +153,18 @@ class ClassifierLearner:
                 "recipe that began the run, or choose another folder"
             ) from error
         return True
+
+
+def fill(
+    network: CellClassifier, weights: Mapping[str, NDArray[np.generic]]
+) -> CellClassifier:
+    """Give the network with weights as they are stored, in float32."""
+    state = {
+        name: torch.from_numpy(value.astype(np.float32))
+        for name, value in weights.items()
+    }
+    network.load_state_dict({**network.state_dict(), **state})
+    return network
 
 
 def logits_of(

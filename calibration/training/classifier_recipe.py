@@ -24,6 +24,8 @@ class ClassifierRecipe(Section):
     seed: int = Field(1, ge=0, le=2**31 - 1)
     model: str = "slim"
     """Model (name or folder) whose maps are corrected."""
+    warm_start: bool = False
+    """Begin with the second network that the model has already."""
     base: int = Field(16, ge=8, le=64, multiple_of=8)
     """Channels of the first block."""
     edge_px: int = Field(EDGE_PX, ge=16, le=256, multiple_of=8)
@@ -90,6 +92,13 @@ class ClassifierRecipe(Section):
             faults.append(
                 f"fields.modality: {self.fields.modality}, but {self.model} is for "
                 f"{', '.join(card.modalities)}"
+            )
+        if self.warm_start and (
+            card.classifier is None or card.classifier.base != self.base
+        ):
+            faults.append(
+                f"warm_start: {self.model} has no second network of base {self.base}; "
+                "leave it out"
             )
         own = [self.fields.seeds(split) for split in SPLITS]
         for first, last in card.training.seeds:

@@ -314,3 +314,30 @@ def test_a_network_that_adds_nothing_is_no_second_network(sign: float) -> None:
 
     with pytest.raises(BadRun, match="train it longer"):
         fit_fusion(told, rng.normal(0, 1, 5_000) + sign * dead, dead)
+
+
+def test_a_warm_start_goes_on_from_the_second_network(
+    ended: Path, tmp_path: Path
+) -> None:
+    """Its weights are where the last training left them, and it trusts no maps yet."""
+    begin = tmp_path / "warm.toml"
+    named = f'warm_start = true\nmodel = "{(ended / "model").as_posix()}"\n[fields]'
+    begin.write_text(TINY.replace("[fields]", named, 1), "utf-8")
+    recipe = read_recipe(begin, ClassifierRecipe)
+
+    network = ClassifierLearner(recipe, tmp_path).network.state_dict()
+
+    second = load_model(recipe.model).second
+    assert second is not None
+    assert network["trust"].item() == 0.0
+    assert second.weights["trust"].item() != 0.0
+    for name in set(second.weights) - {"trust"}:
+        np.testing.assert_array_equal(network[name].numpy(), second.weights[name])
+
+
+def test_there_is_no_warm_start_from_a_network_of_another_size(recipe: Path) -> None:
+    """A model without a second network of this width is named."""
+    tiny = read_recipe(recipe, ClassifierRecipe).model_copy(update={"warm_start": True})
+
+    with pytest.raises(BadConfig, match="no second network of base 8"):
+        tiny.check_suits(load_card(MODELS.find("slim")))
