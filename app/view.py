@@ -141,9 +141,12 @@ class Strips:
     lost: NDArray[np.int64]  # sequence numbers of skipped frames in that range
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class EventRow:
-    """One line of the event list."""
+    """One line of the event list; another line, if anything of it is another.
+
+    Lines are told apart as objects, since pictures cannot be compared with ``==``.
+    """
 
     event_id: int
     kind: EventKind

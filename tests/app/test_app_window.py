@@ -286,3 +286,22 @@ def test_no_call_of_the_window_loses_references(stage: Stage) -> None:
     worst = {name: min(drift(call)) for name, call in calls.items()}
 
     assert all(change >= -0.05 for change in worst.values()), worst
+
+
+def test_an_event_gets_its_picture_when_its_frame_comes_later(stage: Stage) -> None:
+    """A line that was shown without a picture is shown again with it."""
+    frame = stage.scene.frame()
+    while not frame.events:
+        stage.waiting.append(frame)
+        frame = stage.scene.frame()
+    stage.waiting += frame.events
+    stage.window.turn()
+    before = stage.window.events.model.row(0)
+
+    stage.waiting.append(frame)
+    stage.window.turn()
+
+    after = stage.window.events.model.row(0)
+    assert before.event_id == after.event_id
+    assert before.thumbnail is None
+    assert after.thumbnail is not None
