@@ -298,7 +298,7 @@ def test_an_event_gets_its_picture_when_its_frame_comes_later(stage: Stage) -> N
     stage.window.turn()
     before = stage.window.events.model.row(0)
 
-    stage.waiting.append(frame)
+    stage.waiting.append(replace(frame, requests=()))  # the picture alone is new
     stage.window.turn()
 
     after = stage.window.events.model.row(0)
