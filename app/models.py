@@ -15,7 +15,7 @@ from calibration.models.learning import LEARNING
 from calibration.models.promotion import compare_rows
 from calibration.models.worlds import evaluate_worlds, find_worlds
 from calibration.training.recipe import load_recipe
-from calibration.training.train import Standing
+from calibration.training.standing import Standing
 from configs.schema import Inference
 from inference.cards import load_model
 from inference.engines.cell_engines import closer_look_of

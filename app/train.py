@@ -13,7 +13,8 @@ from app.train_forecast import is_forecast, train_forecasts
 from calibration.training.export import export_model
 from calibration.training.folds import train_folds
 from calibration.training.recipe import load_recipe
-from calibration.training.train import FIELDS, HISTORY, Standing, train
+from calibration.training.standing import Standing
+from calibration.training.train import FIELDS, train
 from configs.schema import SHIPPED
 
 DEFAULT_FOLDER = Path("training-runs")
@@ -60,14 +61,7 @@ def run_training(
         outcome = train_folds(checked, folder, watch) or train(
             path, folder, resume, watch
         )
-    return {
-        "state": outcome.state,
-        "run": str(folder),
-        "steps": outcome.steps,
-        "best": outcome.best,
-        "metrics": str(folder / HISTORY),
-        "model": str(outcome.model) if outcome.model else None,
-    }
+    return outcome.told(folder)
 
 
 def find_recipe(name_or_path: str) -> Path:

@@ -12,7 +12,7 @@ from calibration.training.classifier_export import export_classifier
 from calibration.training.classifier_recipe import ClassifierRecipe
 from calibration.training.classifier_train import SAMPLES, train_classifier
 from calibration.training.recipe import read_recipe
-from calibration.training.train import HISTORY, Standing
+from calibration.training.standing import Standing
 
 CLASSIFIER = "cell_classifier"
 
@@ -58,14 +58,7 @@ def train_classifiers(
             return not stopped.is_set()
 
         outcome = train_classifier(path, folder, resume, watch)
-    return {
-        "state": outcome.state,
-        "run": str(folder),
-        "steps": outcome.steps,
-        "best": outcome.best,
-        "metrics": str(folder / HISTORY),
-        "model": str(outcome.model) if outcome.model else None,
-    }
+    return outcome.told(folder)
 
 
 def _line(row: dict[str, Any]) -> str:

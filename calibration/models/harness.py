@@ -22,7 +22,8 @@ from calibration.training.export import NORMALISATION
 from calibration.training.fields import field_path
 from calibration.training.learner import CHECKPOINT, Training
 from calibration.training.recipe import Candidate, Recipe
-from calibration.training.train import FIELDS, HISTORY, Standing, train
+from calibration.training.standing import HISTORY, Standing
+from calibration.training.train import FIELDS, train
 from inference.cards import load_card
 from inference.nets.cost import network_cost
 from inference.nets.graph import build_network

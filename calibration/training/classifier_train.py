@@ -29,14 +29,11 @@ from calibration.training.classifier_samples import (
 )
 from calibration.training.curves import Panels, draw_curves
 from calibration.training.recipe import read_recipe
+from calibration.training.standing import HISTORY, Outcome, Standing, Watch
 from calibration.training.train import (
-    HISTORY,
     MODEL,
     NICENESS,
     POLL_S,
-    Outcome,
-    Standing,
-    Watch,
     claim_run,
     keep_recipe,
     trim_history,

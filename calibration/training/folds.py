@@ -11,7 +11,8 @@ from calibration.datasets.splits import fold_groups
 from calibration.training.images import open_images
 from calibration.training.real_figures import FOLD, MODEL
 from calibration.training.recipe import Recipe
-from calibration.training.train import FIELDS, Outcome, Watch, train
+from calibration.training.standing import Outcome, Watch
+from calibration.training.train import FIELDS, train
 from inference.model_folder import CARD_FILE
 
 

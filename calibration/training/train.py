@@ -8,10 +8,9 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,11 +34,11 @@ from calibration.training.images import load_images
 from calibration.training.learner import CHECKPOINT, Training
 from calibration.training.mining import LossMemory, rare_class_weights
 from calibration.training.recipe import Recipe, Split, load_recipe, read_recipe
+from calibration.training.standing import HISTORY, Outcome, Standing, Watch
 from configs.section import Section
 
 logger = logging.getLogger(__name__)
 
-HISTORY = "metrics.jsonl"
 RECIPE = "recipe.toml"
 FIELDS = "fields"
 MODEL = "model"
@@ -57,32 +56,6 @@ _FREE: dict[str, bool | set[str]] = {
     "parting": True,
 }
 """What a recipe may change between the beginning of a run and its resumption."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a run stands, for whoever watches it."""
-
-    what: Literal["fields", "training"]
-    done: int  # fields, or steps
-    of: int
-    loss: float | None = None
-    best: float | None = None  # score of the best evaluation
-    row: dict[str, Any] | None = None  # figures of an evaluation, when it was made
-
-
-Watch = Callable[[Standing], bool]
-"""Is told where a run stands, often; False ends it, with a checkpoint."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a run."""
-
-    state: Literal["ended", "interrupted"]
-    steps: int
-    best: float | None
-    model: Path | None  # the finished model; None where it was interrupted
 
 
 def train(

@@ -18,7 +18,7 @@ from inference.cards import Card, Classifier, Model, SecondNetwork, load_model
 from inference.closer_look import CellEngine, CloserLook
 from inference.engines.cache import EngineCache, EngineKey, engine_key
 from inference.engines.candidates import CANNOT, thread_count
-from inference.engines.openvino_graph import GRAPH_FILE, load_openvino
+from inference.engines.openvino_graph import GRAPH_FILE, load_openvino, open_graph
 
 BATCH = 16
 """Cells that OpenVINO looks at in one go; a batch that is not full costs as much."""
@@ -152,20 +152,7 @@ class OpenVinoCells:
         folder = entries.find(model, key) or entries.put(
             model, key, lambda fresh: _write(model, fresh)
         )
-        compiled = (
-            load_openvino()
-            .Core()
-            .compile_model(
-                folder / GRAPH_FILE,
-                "CPU",
-                {
-                    "PERFORMANCE_HINT": "LATENCY",
-                    "INFERENCE_PRECISION_HINT": "f32",
-                    "INFERENCE_NUM_THREADS": threads,
-                },
-            )
-        )
-        self._request = compiled.create_infer_request()
+        self._request = open_graph(folder, "f32", threads)
         self._crops = np.zeros((BATCH, 2, part.edge_px, part.edge_px), np.float32)
         self._told = np.zeros(BATCH, np.float32)
 

@@ -13,9 +13,9 @@ from inference.architectures import check_frame
 from inference.cards import Model
 from inference.engines.cache import EngineCache, EngineKey, engine_key
 from inference.engines.openvino_graph import (
-    GRAPH_FILE,
     Precision,
     load_openvino,
+    open_graph,
     write_graph,
 )
 from inference.engines.padding import Padding, padded_shape
@@ -69,20 +69,7 @@ class OpenVinoEngine:
         folder = entries.find(model, key) or entries.put(
             model, key, lambda fresh: write_graph(model, padded, precision, fresh)
         )
-        compiled = (
-            load_openvino()
-            .Core()
-            .compile_model(
-                folder / GRAPH_FILE,
-                "CPU",
-                {
-                    "PERFORMANCE_HINT": "LATENCY",
-                    "INFERENCE_PRECISION_HINT": _layers_around(precision),
-                    "INFERENCE_NUM_THREADS": threads,
-                },
-            )
-        )
-        self._request = compiled.create_infer_request()
+        self._request = open_graph(folder, _layers_around(precision), threads)
         self._offset = np.zeros(1, np.int32)
         self._scale = np.ones(1, np.float32)
 
@@ -101,7 +88,7 @@ class OpenVinoEngine:
         self._request = None
 
 
-def _layers_around(precision: Precision) -> str:
+def _layers_around(precision: Precision) -> Precision:
     """Give the precision of the layers that are not convolutions in 8 bits."""
     if precision != "int8":
         return precision

@@ -34,6 +34,27 @@ def load_openvino() -> Any:
     return openvino
 
 
+def open_graph(folder: Path, precision: Precision, threads: int) -> Any:
+    """Compile the graph of a folder for the processor; gives a request to infer by.
+
+    ``precision`` is that of the layers which are not in 8 bits by themselves.
+    """
+    compiled = (
+        load_openvino()
+        .Core()
+        .compile_model(
+            folder / GRAPH_FILE,
+            "CPU",
+            {
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_PRECISION_HINT": precision,
+                "INFERENCE_NUM_THREADS": threads,
+            },
+        )
+    )
+    return compiled.create_infer_request()
+
+
 def write_graph(
     model: Model, padded: tuple[int, int], precision: Precision, folder: Path
 ) -> dict[str, Any]:

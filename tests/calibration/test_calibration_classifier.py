@@ -31,7 +31,7 @@ from calibration.training.classifier_samples import (
 from calibration.training.classifier_train import SAMPLES, train_classifier
 from calibration.training.fields import make_field
 from calibration.training.recipe import read_recipe
-from calibration.training.train import HISTORY, Standing
+from calibration.training.standing import HISTORY, Standing
 from configs.schema import SHIPPED, Inference
 from inference.cards import MODELS, load_card, load_model
 from inference.cut import cut

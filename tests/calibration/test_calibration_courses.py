@@ -35,7 +35,8 @@ from calibration.training.recipe import (
     Schedule,
     load_recipe,
 )
-from calibration.training.train import FIELDS, RECIPE, Course, Standing, Watch, train
+from calibration.training.standing import Standing, Watch
+from calibration.training.train import FIELDS, RECIPE, Course, train
 from inference.architectures import StemUNetShape
 from tests.app.live_runs import environment, start, wait_for
 
